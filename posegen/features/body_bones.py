@@ -65,8 +65,15 @@ _NARROWEST, _WIDEST = 0.55, 1.45  # across the trunk
 _LEAST_LENGTH = 2.0  # pixels; a bone that points to the viewer has no direction
 _MOST_SHEAR = 0.35  # of the trunk by shoulders or hips that tilt, as a tangent
 _MOST_TURN = np.radians(50.0)  # of the head, relative to the trunk
+_EARS_PER_EYES = 2.35  # how much farther ears are apart than eyes
 _FACE_WINDOW = 5  # frames, of which most show a face or most do not
 _FOOT_LENGTH = 0.28  # of the trunk's
+_STANDING = (0.3, 0.6)  # sine of the angle by which a foot points down in a picture, of one that may stand
+_MOST_ASIDE = 0.5  # of its height, by which the toes of a standing foot move to a side
+_WIDER = (
+    0.4  # by which it is wider, for each of its heights by which the toes are farther to a side than in the picture
+)
+_STRETCHED_FOOT = (0.8, 1.25)  # width and height of a standing foot, relative to the picture
 
 
 class BoneFrame(NamedTuple):
@@ -81,7 +88,7 @@ class BoneFrame(NamedTuple):
     seen: np.ndarray
     """(15,) bool: both joints of the bone are known."""
     face: np.ndarray
-    """(2,) pixels: the middle of eyes, ears and nose."""
+    """(2,) pixels: the middle of the head, between the ears."""
 
 
 def trunk_length(pose: BodyPoses) -> float:
@@ -177,8 +184,7 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
 
     put("chest", shoulders, spine, _trunk_width(pose, _SHOULDERS, spine))
     put("pelvis", hips, -spine, _trunk_width(pose, _HIPS, spine))
-    face = points[JOINTS_OF_FACE][known[JOINTS_OF_FACE]]
-    middle = face.mean(axis=0) if len(face) else shoulders - 0.4 * spine
+    middle = _head_middle(points, known, shoulders - 0.4 * spine)
     up = _head_up(points, known, shoulders, middle, spine)
     put("head", shoulders, up, _perpendicular(up))
     for name, (near, far) in _LIMBS.items():
@@ -209,7 +215,9 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
         from_along, to_along = source.along[index], target.along[index]
         if name in ("chest", "pelvis"):
             linear = _trunk_map(from_along, to_along, source.across[index], target.across[index], scale)
-        elif name == "head" or name.endswith(("foot", "hand")):  # rigid: a hand keeps its shape, and so does a ball
+        elif name.endswith("foot"):
+            linear = _foot_map(from_along, to_along, scale)
+        elif name == "head" or name.endswith("hand"):  # rigid: a hand keeps its shape, and so does a ball
             linear = scale * _rotation(_angle(to_along) - _angle(from_along))
         else:
             ratio = np.hypot(*to_along) / max(np.hypot(*from_along), _LEAST_LENGTH)
@@ -290,6 +298,42 @@ def _trunk_map(
     lengths = np.hypot(*to_spine) / max(np.hypot(*from_spine), _LEAST_LENGTH)
     spine = to_spine * scale * np.clip(lengths / scale, _SHORTEST, _LONGEST) / max(lengths, 1e-9)
     return np.column_stack([spine, bounded]) @ np.linalg.inv(np.column_stack([from_spine, from_half]))
+
+
+def _foot_map(source: np.ndarray, target: np.ndarray, scale: float) -> np.ndarray:
+    """The linear part (2, 2) that takes a foot to another direction, each from the ankle to the toes in the picture.
+
+    A foot that stands turns on the floor: its toes move to the side, and what is level stays level. Turned in the
+    picture, it would stand on its toes. A foot in the air turns as one.
+    """
+    turned = scale * _rotation(_angle(target) - _angle(source))
+    down = min(float(one[1]) / max(np.hypot(*one), 1e-9) for one in (source, target))
+    stands = float(smoothstep(np.array(down), *_STANDING))
+    if not stands:
+        return turned
+    aside, lower = (target / scale - source) / source[1]
+    longer = (abs(target[0]) / scale - abs(source[0])) / source[1]
+    wider, lower = np.clip((1 + _WIDER * longer, 1 + lower), *_STRETCHED_FOOT)
+    level = scale * np.array([[wider, np.clip(aside, -_MOST_ASIDE, _MOST_ASIDE)], [0.0, lower]])
+    return stands * level + (1 - stands) * turned
+
+
+def _head_middle(points: np.ndarray, known: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Find the point between the ears (2,), around which a head turns: a face that turns away moves off the neck.
+
+    The ear that a profile hides is as far from the other as eyes are from each other, in a head's proportions.
+    """
+    (right_eye, left_eye), (right_ear, left_ear) = _EYES_AND_EARS
+    if known[[right_ear, left_ear]].all():
+        return points[[right_ear, left_ear]].mean(axis=0)
+    if known[[right_eye, left_eye]].all():
+        half = _EARS_PER_EYES * (points[left_eye] - points[right_eye]) / 2
+        if known[right_ear]:
+            return points[right_ear] + half
+        if known[left_ear]:
+            return points[left_ear] - half
+    face = points[JOINTS_OF_FACE][known[JOINTS_OF_FACE]]
+    return np.asarray(face.mean(axis=0)) if len(face) else otherwise
 
 
 def _head_up(

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from posegen.features.body_bones import trunk_length
-from posegen.features.body_layers import ARMS, LAYERS, LEGS, BodyLayer, Layer
+from posegen.features.body_layers import ARMS, HAND_LENGTH, LAYERS, LEGS, BodyLayer, Layer
 from posegen.features.body_pose import BodyPoses
 from posegen.features.mesh_warp import is_covered, sample_texture, target_positions, warp_texture
 from posegen.features.skinning import move_vertices
@@ -17,10 +17,16 @@ from posegen.skeletons import joint_indices
 _WRISTS = joint_indices(["right_wrist", "left_wrist"])
 _ELBOWS = joint_indices(["right_elbow", "left_elbow"])
 _KNEES = joint_indices(["right_knee", "left_knee"])
+_FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
 _ANKLES = joint_indices(["right_ankle", "left_ankle"])
 
 # Depths in lengths of the trunk at which an arm is behind it, and a thigh before it.
 _BEHIND, _LIFTED = -0.3, 0.45
+_BEFORE_TRUNK = 0.08  # place in the order of an arm that is before the trunk and lifted legs, and behind the head
+# Lengths of the trunk: around the middle of the face, within which a forearm is looked for, and by which it may be
+# behind the ears where it is beside the head.
+_HEAD_RADIUS, _BESIDE_HEAD = 0.4, 0.1
+_LOOKS = 9  # along a forearm with its hand
 _HALF = 127  # of an opacity
 _SAMPLES = 96  # of the coarse map along the height of the target
 
@@ -43,7 +49,11 @@ class LayeredFrame:
 
 
 def order_by_depth(pose: BodyPoses) -> list[int]:
-    """Return the numbers of `LAYERS` from back to front, by the pose's depths; unknown, arms are in front."""
+    """Return the numbers of `LAYERS` from back to front, by the pose's depths; unknown, arms are in front.
+
+    An arm is before the head if its forearm or hand is: a shoulder that comes before the face, in a bow or below a
+    raised arm, would hide it.
+    """
     trunk = max(trunk_length(pose), 1e-9)
     depths = np.nan_to_num(pose.depths) / trunk
     known = bool(np.isfinite(pose.depths).any())
@@ -52,11 +62,29 @@ def order_by_depth(pose: BodyPoses) -> list[int]:
     for side in range(2):
         arm = (depths[_ELBOWS[side]] + 2 * depths[_WRISTS[side]]) / 3
         hidden = known and arm < _BEHIND
-        keys[ARMS[side]] = (-0.5 if hidden else 0.4) + 0.05 * np.tanh(arm)
+        before_head = 0.4 if not known or _is_before_head(pose, side, trunk) else _BEFORE_TRUNK
+        keys[ARMS[side]] = -0.5 if hidden else before_head
+        keys[ARMS[side]] += 0.01 * np.tanh(arm)
         leg = (depths[_KNEES[side]] + depths[_ANKLES[side]]) / 2
         lifted = known and depths[_KNEES[side]] > _LIFTED
         keys[LEGS[side]] = (0.05 if lifted else -1.0) + 0.02 * np.tanh(leg) - 0.001 * side
     return np.argsort(keys, kind="stable").tolist()
+
+
+def _is_before_head(pose: BodyPoses, side: int, trunk: float) -> bool:
+    """Return whether a pose, whose depths are known, holds the forearm or hand of a side before the head."""
+    elbow, wrist = (
+        np.array([*pose.keypoints[joint, :2], pose.depths[joint]]) for joint in (_ELBOWS[side], _WRISTS[side])
+    )
+    seen = pose.keypoints[_FACE, 2] > 0
+    if not (np.isfinite(wrist).all() and np.isfinite(elbow).all() and seen.any()):
+        return True
+    head = pose.keypoints[_FACE, :2][seen].mean(axis=0)
+    depth = np.nan_to_num(pose.depths[_FACE][seen]).min()  # of the ears, or what is behind the rest
+    length = max(float(np.linalg.norm(wrist - elbow)), 1e-9)
+    places = elbow + np.linspace(0, 1 + HAND_LENGTH * trunk / length, _LOOKS)[:, None] * (wrist - elbow)
+    near = np.hypot(*(places[:, :2] - head).T) < _HEAD_RADIUS * trunk
+    return bool((near & (places[:, 2] > depth - _BESIDE_HEAD * trunk)).any())
 
 
 def lay_over(canvas: np.ndarray, layer: Layer, maps: tuple[np.ndarray, np.ndarray]) -> None:
@@ -80,7 +108,7 @@ def record_layer(
     height, width = record.opacity.shape
     step = max(round(height / _SAMPLES), 2)
     moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
-    found = target_positions(layer.mesh, moved, (height, width), step)
+    found = target_positions(layer.mesh, moved, (height, width), step, layer.texture[..., 3])
     if found is None:
         return
     positions, (left, top) = found

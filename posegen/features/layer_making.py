@@ -46,6 +46,7 @@ _HIPS = 0.8  # usual half widths of a thigh that hips reach beside its joint at 
 _ABOVE_HIP = -0.05  # of a thigh: up to where it goes on behind the trunk
 _STEPS = 16  # along a leg's bone, in which its outline is looked for
 _BEYOND = 2.5  # pixels beyond it, where nobody is
+_FINER: dict[int, int] = {BodyLayer.HEAD: 4, **dict.fromkeys((*ARMS, *LEGS), 2)}  # times that a mesh is finer
 _SQUARES = 48  # of the mesh along the height of the picture
 
 
@@ -71,7 +72,9 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
             origins, reflected = _reflect(division, sure, origins, region & ~shown, (rows, columns))
             copied |= reflected
         opaque = (opacity * 255).round().astype(np.uint8)
-        mesh, weights, pivots = skinning.bind(index, grid_mesh(opacity > 0, spacing))
+        # Limbs bend, and a chin is seen where the mesh of a head folds.
+        finer = grid_mesh(opacity > 0, max(spacing // _FINER.get(index, 1), 2))
+        mesh, weights, pivots = skinning.bind(index, finer)
         layer = Layer(
             name,
             opaque,

@@ -6,12 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from posegen.features.body_bones import SOFT_BONES, BoneFrame, distance_to_bone, step_along_bone
+from posegen.features.body_bones import SOFT_BONES, BoneFrame, distance_to_bone, place_at_bone, step_along_bone
 from posegen.features.body_layers import ARMS, LEGS, LIMB_CHAINS, OTHER_SIDE, USUAL_HALF_WIDTHS, BodyLayer
 from posegen.features.mesh_warp import Mesh
 from posegen.features.smoothstep import smoothstep
 
 _CROTCH = 0.3  # of a thigh by which the inner side follows it later than the outer side
+_CHIN = (0.55, 0.9)  # of the way from the ears to the shoulders: the chin, and where the neck follows the chest
+_CHIN_CURVE = 0.7  # of that way, by which a jaw ends higher one such way beside the chin
 _ARMPIT = 0.35  # of an upper arm by which the side of the armpit follows it later than the outer side
 
 
@@ -43,9 +45,7 @@ class LayerSkinning:
         """Compute the skinning weights of vertices (V, 2) of a layer, (V, 15)."""
         weights = np.zeros((len(points), len(SOFT_BONES)))
         if index == BodyLayer.HEAD:
-            up = step_along_bone(self.bones, "head", points, 0.15, 0.6)
-            weights[:, SOFT_BONES.index("head")], weights[:, SOFT_BONES.index("chest")] = up, 1 - up
-            return weights
+            return self._head_weights(points)
         if index == BodyLayer.TORSO:
             return self._torso_weights(points)
         if index == BodyLayer.SKIRT:
@@ -89,6 +89,16 @@ class LayerSkinning:
             inner = self._at_armpit(points, index)[:, None]
             joints = inner * points + (1 - inner) * joints
         return joints
+
+    def _head_weights(self, points: np.ndarray) -> np.ndarray:
+        """The head down to the chin, whose curve is seen where it comes before the chest, and the chest below."""
+        weights = np.zeros((len(points), len(SOFT_BONES)))
+        head = SOFT_BONES.index("head")
+        along, aside, _ = place_at_bone(self.bones, head, points.T[::-1])
+        aside = aside / max(np.hypot(*self.bones.along[head]), 1e-9)
+        neck = smoothstep(np.maximum(1 - along, 0) + np.minimum(_CHIN_CURVE * aside**2, _CHIN[0]), *_CHIN)
+        weights[:, head], weights[:, SOFT_BONES.index("chest")] = 1 - neck, neck
+        return weights
 
     def _torso_weights(self, points: np.ndarray) -> np.ndarray:
         """Chest above, pelvis below; near shoulders and hips the limbs pull."""

@@ -9,6 +9,7 @@ import numpy as np
 
 _FAR = -1e4  # a position outside of every texture
 _JUMP = 2.0  # pixels of the source per pixel of the target, beyond which it may not be continuous
+_OPAQUE = 230  # of 255: less opaque pixels hide nothing of the same mesh, which would be seen through their rim
 _WHOLE = 0.999  # of the corners of a cell of the coarse map that lie on the mesh
 
 
@@ -40,16 +41,20 @@ def grid_mesh(region: np.ndarray, spacing: int) -> Mesh:
     return Mesh(vertices.astype(np.float64), triangles.reshape(-1, 3))
 
 
-def inverse_map(mesh: Mesh, moved: np.ndarray, size: tuple[int, int], step: int) -> tuple[np.ndarray, tuple[int, ...]]:
+def inverse_map(
+    mesh: Mesh, moved: np.ndarray, size: tuple[int, int], step: int, opacity: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[int, ...]]:
     """Rasterize where each target pixel comes from, at every `step`-th pixel.
 
-    Where triangles overlap the last one is seen.
+    Where triangles overlap the last one is seen that is opaque there: what a mesh holds beyond a forearm must not hide
+    the upper arm.
 
     Args:
         mesh: Over the source.
         moved: (V, 2) its vertices in the target.
         size: Height and width of the target.
         step: Pixels from one sample to the next.
+        opacity: (H, W) uint8 of the source; all is opaque by default.
 
     Returns:
         (h, w, 2) float32 x and y in the source at samples ``(left + i) * step``, far outside where nothing is; and
@@ -85,6 +90,11 @@ def inverse_map(mesh: Mesh, moved: np.ndarray, size: tuple[int, int], step: int)
     left, top, right, bottom = int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
     samples = np.full((bottom - top, right - left, 2), _FAR, np.float32)
     samples[y - top, x - left] = positions
+    if opacity is not None:
+        limit = np.array(opacity.shape[::-1]) - 1
+        columns, rows = positions.round().astype(int).clip(0, limit).T
+        opaque = opacity[rows, columns] > _OPAQUE
+        samples[y[opaque] - top, x[opaque] - left] = positions[opaque]
     return samples, (left, top, right, bottom)
 
 
@@ -99,7 +109,7 @@ def warp_texture(
     Returns:
         The part of the target that it covers, (h, w, 4) uint8, and its left and top; None where nothing is in view.
     """
-    found = target_positions(mesh, moved, size, step)
+    found = target_positions(mesh, moved, size, step, texture[..., 3])
     if found is None:
         return None
     positions, corner = found
@@ -112,17 +122,21 @@ def sample_texture(texture: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def target_positions(
-    mesh: Mesh, moved: np.ndarray, size: tuple[int, int], step: int
+    mesh: Mesh, moved: np.ndarray, size: tuple[int, int], step: int, opacity: np.ndarray | None = None
 ) -> tuple[np.ndarray, tuple[int, int]] | None:
-    """Find where each target pixel comes from.
+    """Find where each target pixel comes from; arguments as of `inverse_map`.
 
     Returns:
         For the part of the target that the mesh covers, (h, w, 2) float32 x and y in the source, far outside where
         nothing is; and its left and top. None where nothing is in view.
     """
-    samples, (left, top, right, bottom) = inverse_map(mesh, moved, size, step)
+    if _turns_over(mesh, moved):
+        step = 1
+    samples, (left, top, right, bottom) = inverse_map(mesh, moved, size, step, opacity)
     if right - left < 2 or bottom - top < 2:
         return None
+    if step == 1:
+        return samples[: size[0] - top, : size[1] - left], (left, top)
     valid = (samples[..., 0] > _FAR / 2).astype(np.float32)
     shape = ((right - left - 1) * step + 1, (bottom - top - 1) * step + 1)
     positions = _enlarge(samples, shape, step)
@@ -131,7 +145,7 @@ def target_positions(
     if folded.any():
         torn = _enlarge(folded.astype(np.float32), shape, step) > 0
         exact = np.full_like(positions, _FAR)
-        every, (x0, y0, x1, y1) = inverse_map(mesh, moved, size, 1)
+        every, (x0, y0, x1, y1) = inverse_map(mesh, moved, size, 1, opacity)
         rows = _overlap(y0, y1, top * step, shape[1])
         columns = _overlap(x0, x1, left * step, shape[0])
         into, out_of = zip(rows, columns, strict=True)
@@ -145,6 +159,13 @@ def target_positions(
 def is_covered(positions: np.ndarray) -> np.ndarray:
     """Return at which positions (h, w, 2) of `target_positions` there is something, (h, w) bool."""
     return positions[..., 0] > _FAR / 2
+
+
+def _turns_over(mesh: Mesh, moved: np.ndarray) -> bool:
+    """Return whether some triangles lie with their back to the viewer, so that a mesh lies over itself."""
+    a, b, c = np.moveaxis(moved[mesh.triangles], 1, 0)
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    return bool((area < 0).any() and (area > 0).any())
 
 
 def _overlap(start: int, stop: int, first: int, length: int) -> tuple[slice, slice]:

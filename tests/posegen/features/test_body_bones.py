@@ -63,6 +63,40 @@ def test_no_limb_is_stretched_beyond_its_bounds(wrist):
     assert singular.min() > 0.19 and singular.max() < 2.01
 
 
+def test_a_head_turns_around_the_middle_between_its_ears():
+    """Nose and eyes of a face that turns move to a side; a head that followed them would hang beside its neck."""
+    head, turned = SOFT_BONES.index("head"), {"nose": (72, 26), "right_eye": (67, 24), "left_eye": (73, 24)}
+    turned |= {"right_ear": (59, 26), "left_ear": (69, 26)}
+    linear = bone_maps(find_bones(make_pose()), find_bones(make_pose(turned)))
+    np.testing.assert_allclose(moved(linear, head, np.array([64, 26])), [64, 26], atol=0.1)
+
+
+def test_an_ear_that_a_profile_hides_is_on_the_other_side_of_the_eyes():
+    pose = make_pose()
+    keypoints = pose.keypoints.copy()
+    keypoints[joint_indices(["left_ear"])] = 0
+    hidden = find_bones(BodyPoses(keypoints, pose.depths, pose.toes))
+    np.testing.assert_allclose(hidden.face, find_bones(pose).face, atol=1.5)
+
+
+def with_toes(x: float, y: float) -> BodyPoses:
+    pose = make_pose()
+    toes = pose.toes.copy()
+    toes[:, :2] = pose.keypoints[joint_indices(["right_ankle", "left_ankle"]), :2] + (x, y)
+    return BodyPoses(pose.keypoints, pose.depths, toes)
+
+
+@pytest.mark.parametrize(("toes", "stands"), [((8, 10), True), ((-9, 9), True), ((10, 0), False), ((-6, -8), False)])
+def test_feet_that_stand_keep_their_soles_level_and_others_turn(toes, stands):
+    foot = SOFT_BONES.index("left_foot")
+    linear = bone_maps(find_bones(with_toes(0, 10)), find_bones(with_toes(*toes)))[foot, :, :2]
+    if stands:
+        assert linear[1, 0] == 0 and linear[0, 0] > 0
+        assert np.sign((linear @ [0, 10])[0]) == np.sign(toes[0])
+    else:
+        np.testing.assert_allclose(linear @ [0, 10], toes, atol=1e-6)
+
+
 def test_a_trunk_from_the_side_is_as_wide_as_it_is_deep():
     turned = make_pose(
         {"right_shoulder": (63, 44), "left_shoulder": (65, 44), "right_hip": (63, 92), "left_hip": (65, 92)}

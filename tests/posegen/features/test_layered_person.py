@@ -395,6 +395,41 @@ def test_depths_decide_what_is_in_front():
     assert order_by_depth(pose).index(arm) > order_by_depth(pose).index(torso)
 
 
+def test_an_arm_is_before_the_head_where_its_forearm_or_hand_is():
+    """In a bow, and below a raised arm, shoulders come before the face in the picture alone."""
+    arm, head = LAYERS.index("left_arm"), LAYERS.index("head")
+    for elbow, wrist, depth, is_before in (
+        ((92, 60), (106, 76), 0, False),
+        ((88, 30), (92, 10), 0, False),
+        ((92, 60), (68, 30), 20, True),
+        ((92, 60), (68, 30), -20, False),
+    ):
+        pose = make_pose({"left_elbow": elbow, "left_wrist": wrist})
+        depths = pose.depths.copy()
+        depths[joint_indices(["left_wrist"])] = depth
+        order = order_by_depth(BodyPoses(pose.keypoints, depths, pose.toes))
+        assert (order.index(arm) > order.index(head)) == is_before, (elbow, wrist, depth)
+
+
+def test_a_chin_before_the_chest_is_whole(person):
+    """In a bow the face comes down before the chest."""
+    names = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
+    bowed = {name: tuple(person.pose.keypoints[joint_indices([name])[0], :2] + (0, 18)) for name in names}
+    shown = person.layered().frame(make_pose(bowed))
+    assert is_color(shown[46:53, 60:69], COLORS[PersonClass.SKIN]).all()
+
+
+def test_a_forearm_raised_beside_its_upper_arm_hides_nothing_of_it(person):
+    """The mesh around a forearm reaches over the upper arm, where it holds nothing."""
+    pose = make_pose({"left_elbow": (92, 66), "left_wrist": (100, 45)})
+    before, after = (person.layered().frame(one) for one in (make_pose({"left_elbow": (92, 66)}), pose))
+    upper_arm = np.zeros(after.shape[:2], np.uint8)
+    cv2.line(upper_arm, (80, 48), (89, 62), 1, 3)
+    red = COLORS[PersonClass.UPPER]
+    assert is_color(before[upper_arm > 0], red).all()
+    assert is_color(after[upper_arm > 0], red).mean() > 0.95
+
+
 def test_a_pose_without_a_trunk_shows_the_room(person):
     empty = BodyPoses.from_keypoints(np.zeros((18, 3), np.float32))
     np.testing.assert_array_equal(person.layered().frame(empty), person.background)

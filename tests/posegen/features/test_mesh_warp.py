@@ -60,6 +60,31 @@ def test_where_triangles_overlap_the_last_one_is_seen():
         assert samples[0 - top, 0 - left, 0] == expected
 
 
+def test_of_triangles_that_overlap_those_that_are_transparent_hide_nothing():
+    vertices = np.array([(0.0, 0), (20, 0), (0, 20), (20.0, 30), (40, 30), (20, 50)])
+    mesh = Mesh(vertices, np.array([[0, 1, 2], [3, 4, 5]]))
+    moved = np.array([(0.0, 0), (20, 0), (0, 20)] * 2)
+    opacity = np.full(SIZE, 255, np.uint8)
+    opacity[30:, :30] = 0  # of the second triangle's left half
+    samples, (left, top, _, _) = inverse_map(mesh, moved, SIZE, 1, opacity)
+    assert samples[2 - top, 3 - left].tolist() == [3, 2]
+    assert samples[2 - top, 14 - left].tolist() == [34, 32]
+
+
+def test_the_edge_of_a_fold_is_exact():
+    """A sheet is folded at column 21, beside which the map is known at columns 20 and 24 alone."""
+    corners = np.array([(x, y) for x in (0, 21, 42) for y in (0, 40)], float)
+    mesh = Mesh(corners, np.array([(2, 4, 3), (3, 4, 5), (0, 2, 1), (1, 2, 3)]))
+    moved = corners.copy()
+    moved[4:, 0] = 0
+    found = target_positions(mesh, moved, SIZE, step=4)
+    assert found is not None
+    positions, (left, top) = found
+    covered = is_covered(positions)[20 - top]
+    assert np.flatnonzero(covered).max() + left == 21
+    np.testing.assert_allclose(positions[20 - top, covered, 0], np.arange(22), atol=1e-3)
+
+
 def test_nothing_is_drawn_between_two_folds_of_a_mesh():
     """One sheet shows columns 0 to 40 in their place, another over it columns 60 to 80 from 20 on."""
     sheets = [np.array([(x, y) for x in ends for y in (0, 40)], float) for ends in ((0, 40), (60, 80))]
