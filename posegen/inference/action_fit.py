@@ -1,7 +1,7 @@
 """Judge which actions suit a photo: how far they take each layer from what the photo shows.
 
-Judged is what drawing does: which arm it takes from the other side, which bones it unfolds, folds or foreshortens, and
-what the pose puts before the head.
+Judged is what drawing does: which arm it takes from the other side, which bones it unfolds, stretches or foreshortens,
+and where the head goes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ SIDE_VIEW = 55.0
 _TURNED = 40.0  # degrees, from which legs that stand beside each other cross in the picture
 _ARM_BONES = {side: LIMB_CHAINS[arm][:2] for side, arm in zip(BOTH_SIDES, ARMS, strict=True)}
 _OFTEN = 0.25  # of the frames
-_NOW_AND_THEN = 0.05
 _MOVES = 0.35  # lengths of the trunk by which a limb that an action needs moves
 _SHOWS = 0.8  # lengths of the trunk from where the photo has a hand, at which it is looked at
 _AWAY = 0.5  # lengths of the trunk by which a hand leaves the place before the trunk
@@ -46,8 +45,7 @@ _STRETCHED = 1.6  # how much longer than in the photo a limb is shown
 _SHORTENED = 0.77  # how much shorter a thigh is shown
 _BENT = 110.0  # degrees at an elbow or a knee, below which cloth and skin of both bones are pressed together
 _OPENED = 45.0  # degrees by which it opens: what the photo shows of neither bone is seen
-_FOLDED = 30.0  # degrees at an elbow, below which an arm lies on itself
-_SUNK, _LOW = 0.45, 0.8  # of the photo's height of the face above the shoulders, along the trunk
+_LOW = 0.8  # of the photo's height of the face above the shoulders, along the trunk
 _SHOULDERS = joint_indices(["right_shoulder", "left_shoulder"])
 _HIPS = joint_indices(["right_hip", "left_hip"])
 _ORDER: tuple[Suitability, ...] = ("good", "fair", "poor")
@@ -228,7 +226,7 @@ def _judge_hands(photo: PhotoBody, poses: BodyPoses) -> Iterator[ActionFit]:
 
 
 def _judge_arm(photo: PhotoBody, poses: BodyPoses, side: str) -> Iterator[ActionFit]:
-    """Judge one arm: how it is unfolded, folded, stretched, and taken from before the trunk."""
+    """Judge one arm: whether it is unfolded, stretched, or taken from before the trunk."""
     own = photo.drawn_arms.get(side)
     if own is None:
         return
@@ -239,10 +237,6 @@ def _judge_arm(photo: PhotoBody, poses: BodyPoses, side: str) -> Iterator[Action
     leaves = own == side and _reach(photo.pose, poses, side) > _AWAY * photo.trunk
     if leaves and lies_on_trunk(photo.pose, f"{own}_wrist"):
         yield ActionFit("poor", f"it takes {name} away from the trunk, with pieces of both mixed up", _ARMS_ASIDE)
-    folded = np.mean((after < _FOLDED) & (after < before - _OPENED))
-    if folded > _NOW_AND_THEN:
-        often = "poor" if folded > _OFTEN else "fair"
-        yield ActionFit(often, f"it folds {name} up, with a tear at the elbow")  # type: ignore[arg-type]
     yield from _judge_stretch(photo, poses, side, own, "arm")
 
 
@@ -274,12 +268,10 @@ def _judge_stretch(photo: PhotoBody, poses: BodyPoses, side: str, own: str, limb
 
 
 def _judge_head(photo: PhotoBody, poses: BodyPoses) -> Iterator[ActionFit]:
-    """Judge a head that is seen before the trunk, of which arms and collar hide the chin and more."""
+    """Judge a head that is shown before the trunk instead of above it."""
     shares = _heights_of_face(poses) / np.maximum(_heights_of_face(photo.pose), 1.0)
-    if np.mean(shares < _SUNK) > _OFTEN:
-        yield ActionFit("poor", "it bends the head down before the trunk, where it is cut off")
-    elif np.mean(shares < _LOW) > _OFTEN:
-        yield ActionFit("fair", "it leans the head before the trunk")
+    if np.mean(shares < _LOW) > _OFTEN:
+        yield ActionFit("fair", "it bends the head before the trunk, with a neck that is made up")
 
 
 def _heights_of_face(poses: BodyPoses) -> np.ndarray:

@@ -39,7 +39,7 @@ def without(pose: BodyPoses, *joints: str) -> BodyPoses:
         (BENT, STANDING, "poor", "it straightens the right arm from a bend"),
         (BENT, doing(BENT), "good", ""),
         (BENT | {"left_elbow": (92, 60), "left_wrist": (94, 40)}, STANDING, "poor", "it straightens both arms"),
-        ({}, doing(FOLDED), "poor", "it folds the right arm up"),
+        ({}, doing(FOLDED), "good", ""),
         (FOLDED, doing(FOLDED), "good", ""),
         (ON_TRUNK, WAVE, "poor", "it takes the left arm away from the trunk"),
         (ON_TRUNK, doing(ON_TRUNK), "good", ""),
@@ -48,9 +48,7 @@ def without(pose: BodyPoses, *joints: str) -> BodyPoses:
         ({"right_ankle": (80, 150), "left_ankle": (48, 150)}, STANDING, "fair", "the photo shows the legs crossed"),
         ({"right_knee": (25, 100), "right_ankle": (40, 112)}, STANDING, "poor", "it straightens the right leg"),
         ({}, doing({"nose": (64, 44), "right_eye": (61, 42), "left_eye": (67, 42), "right_ear": (58, 44),
-                    "left_ear": (70, 44)}), "poor", "it bends the head down before the trunk"),
-        ({}, doing({"nose": (64, 32), "right_eye": (61, 30), "left_eye": (67, 30), "right_ear": (58, 32),
-                    "left_ear": (70, 32)}), "fair", "it leans the head before the trunk"),
+                    "left_ear": (70, 44)}), "fair", "it bends the head before the trunk"),
     ],
 )  # fmt: skip
 def test_an_action_is_judged_by_what_drawing_has_to_do_for_it(photo, poses, suitability, reason):

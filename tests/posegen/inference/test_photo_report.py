@@ -115,6 +115,6 @@ def test_an_action_that_does_not_suit_is_warned_of_with_what_would_be_better():
 
 
 def test_a_warning_names_actions_that_suit():
-    folded = stack_poses([make_pose({"right_elbow": (36, 60), "right_wrist": (48, 46)})] * 3)
-    [line] = warn_of_action("drink", PhotoBody(make_pose()), folded, SIZE)
+    short = stack_poses([make_pose({"right_knee": (52, 112), "left_knee": (76, 112)})] * 3)
+    [line] = warn_of_action("squat", PhotoBody(make_pose()), short, SIZE)
     assert "better: an action that suits this photo, such as wave_one_hand or wave_both_hands" in line
