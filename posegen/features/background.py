@@ -25,6 +25,8 @@ _FLOOR_REACH = (0.07, 0.22)  # how far below and beside the feet shadows on the 
 _FEET = joint_indices(["right_ankle", "left_ankle"], OPENPOSE_18)
 _MIN_DIFFERENCE = 14.0  # levels by which hair or fingers differ from what is around
 _MIN_SHADOW = 5.0  # levels by which shadows are darker
+_MIN_REFLECTION = 8.0  # levels by which reflections differ
+_AROUND_REFLECTION = 0.02  # of the height: around the mirror image of the person, in which they are searched
 _DARKEST = 0.35  # of the brightness around: darker is no soft shadow
 _TINT = 0.07  # by which the three channels of a shadow may be darkened differently
 _MIRRORED = 0.3  # of a picture's height, at its upper and lower border, which are continued
@@ -145,12 +147,13 @@ def person_hole(image: np.ndarray, person: np.ndarray, pose: BodyPoses | None = 
     """Return the pixels (H, W) bool that a person covers or darkens.
 
     The mask is grown everywhere by a little, and further where what is next to it differs from a smooth background
-    (hair, fingers, shoes), or is like it but darker (shadows). Where the background is no smooth one, little is found.
+    (hair, fingers, shoes), is like it but darker (shadows), or differs below the feet (reflections). Where the
+    background is no smooth one, little is found.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         person: (H, W) uint8 probability × 255 of the person.
-        pose: One pose, to search shadows on the floor; none without it.
+        pose: One pose, to search shadows and reflections on the floor; none without it.
     """
     covered = person > _SURE
     hole = grow_round(covered, max(_GROW * len(image), 2))
@@ -160,7 +163,8 @@ def person_hole(image: np.ndarray, person: np.ndarray, pose: BodyPoses | None = 
     size = (max(round(scale * image.shape[1]), 1), max(round(scale * image.shape[0]), 1))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     core = cv2.resize(covered.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-    found = _find_remains(small, core, _floor(core.shape, pose, scale))
+    feet = _floor(core.shape, pose, scale)
+    found = _find_remains(small, core, feet, _mirrored_below(core) & feet.any())
     return hole | (cv2.resize(found.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.4)
 
 
@@ -175,10 +179,19 @@ def _floor(shape: tuple[int, ...], pose: BodyPoses | None, scale: float) -> np.n
     return floor > 0
 
 
-def _find_remains(image: np.ndarray, core: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Return the pixels (H, W) bool around a person's core that are the person's, or in the person's shadow."""
+def _mirrored_below(core: np.ndarray) -> np.ndarray:
+    """Return where a glossy floor mirrors a person, (H, W) bool, by the pixels (H, W) bool that they cover."""
+    last = int(np.flatnonzero(core.any(axis=1))[-1])
+    mirrored = np.zeros_like(core)
+    rows = min(len(core) - 1 - last, last + 1)
+    mirrored[last + 1 : last + 1 + rows] = core[last + 1 - rows : last + 1][::-1]
+    return grow_round(mirrored, _AROUND_REFLECTION * len(core)) & (np.arange(len(core)) > last)[:, None]
+
+
+def _find_remains(image: np.ndarray, core: np.ndarray, floor: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """Return the pixels (H, W) bool around a person's core that are the person's, or in their shadow or reflection."""
     height = len(image)
-    near, wide = grow_round(core, _REACH * height), grow_round(core, _SHADOW_REACH * height) | floor
+    near, wide = grow_round(core, _REACH * height), grow_round(core, _SHADOW_REACH * height) | floor | mirrored
     known = (~wide).astype(np.float32)
     if known.mean() < 0.02:
         return core
@@ -188,12 +201,14 @@ def _find_remains(image: np.ndarray, core: np.ndarray, floor: np.ndarray) -> np.
     expected = fill_smoothly(np.concatenate([around, rough], axis=-1), known)
     spread = np.sqrt(np.maximum(expected[..., 3], 0))
     expected = np.maximum(expected[..., :3], 1)
-    differs = np.sqrt(((picture - expected) ** 2).sum(axis=-1)) > _MIN_DIFFERENCE + 4 * spread
+    difference = np.sqrt(((picture - expected) ** 2).sum(axis=-1))
+    differs = difference > _MIN_DIFFERENCE + 4 * spread
+    reflects = mirrored & (difference > _MIN_REFLECTION + 2 * spread)
     ratio = (picture / expected).clip(0, 2)
     shade = ratio.mean(axis=-1)
     darker = (expected - picture).mean(axis=-1) > _MIN_SHADOW + 2 * spread
     shadow = darker & (shade > _DARKEST) & (np.ptp(ratio, axis=-1) < _TINT)
-    remains = core | (near & differs) | (wide & shadow)
+    remains = core | (near & differs) | (wide & shadow) | reflects
     remains = cv2.morphologyEx(remains.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) | core
     _, parts = cv2.connectedComponents(remains)
     connected = np.isin(parts, np.unique(parts[core])) & (parts > 0)

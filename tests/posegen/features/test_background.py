@@ -55,6 +55,24 @@ def test_hole_takes_in_the_shadow_and_what_the_mask_lacks():
     assert hole.sum() < 2.2 * (mask > 0).sum()
 
 
+def test_hole_takes_in_the_reflection_on_a_glossy_floor():
+    mask = person_mask()
+    mask[120:] = 0  # the feet stand there, and the floor mirrors the legs
+    pose = standing_pose()
+    pose.keypoints[[10, 13], 1] = 115
+    image = painted(wall(), mask)
+    reflection = np.zeros((HEIGHT, WIDTH), bool)
+    reflection[120:, 52:78] = True
+    image[reflection] = (0.6 * image[reflection] + 0.4 * np.array((160, 60, 20))).astype(np.uint8)
+    hole = person_hole(image, mask, pose)
+    assert hole[reflection].mean() > 0.95
+    filled = fill_background(image, mask, pose)
+    assert np.abs(filled[reflection].astype(float) - wall()[reflection]).mean() < 8
+    beside = wall()  # the same stripe, but not below the person
+    beside[120:, 100:116] = image[120:, 60:76]
+    assert not person_hole(painted(beside, mask), mask, pose)[125:, 100:116].any()
+
+
 def test_hole_of_a_plain_wall_is_little_larger_than_the_person():
     mask = person_mask()
     hole = person_hole(painted(wall(), mask), mask, standing_pose())
