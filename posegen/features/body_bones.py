@@ -42,7 +42,8 @@ PARENTS: dict[int, int] = {
 }
 """For each bone of a limb, by number, that of the one that it hangs from, which comes before it."""
 _MIRROR = joint_indices([swap_left_right(name) for name in OPENPOSE_18])
-_FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
+JOINTS_OF_FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
+"""Joints of OpenPose-18 that are in the face."""
 _EYES_AND_EARS = (joint_indices(["right_eye", "left_eye"]), joint_indices(["right_ear", "left_ear"]))
 _NECK = int(joint_indices(["neck"])[0])
 _SHOULDERS = joint_indices(["right_shoulder", "left_shoulder"])
@@ -131,7 +132,7 @@ def shows_front(pose: BodyPoses) -> bool:
 
 def shows_face(pose: BodyPoses) -> bool:
     """Return True if the nose or the eyes are seen; estimators guess them on the back of a head, behind the ears."""
-    nose_and_eyes, ears = _FACE[:3], _FACE[3:]
+    nose_and_eyes, ears = JOINTS_OF_FACE[:3], JOINTS_OF_FACE[3:]
     depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
     behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
     return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
@@ -145,7 +146,7 @@ def drop_hidden_faces(poses: BodyPoses) -> np.ndarray:
     hidden = np.array([not shows_face(poses[row]) for row in range(len(poses))])
     near = np.convolve(np.pad(hidden, _FACE_WINDOW // 2, mode="edge"), np.ones(_FACE_WINDOW), mode="valid")
     keypoints = poses.keypoints.copy()
-    keypoints[np.ix_(near > _FACE_WINDOW / 2, _FACE[:3])] = 0
+    keypoints[np.ix_(near > _FACE_WINDOW / 2, JOINTS_OF_FACE[:3])] = 0
     return keypoints
 
 
@@ -331,7 +332,7 @@ def _head_middle(points: np.ndarray, known: np.ndarray, otherwise: np.ndarray) -
             return points[right_ear] + half
         if known[left_ear]:
             return points[left_ear] - half
-    face = points[_FACE][known[_FACE]]
+    face = points[JOINTS_OF_FACE][known[JOINTS_OF_FACE]]
     return np.asarray(face.mean(axis=0)) if len(face) else otherwise
 
 
