@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -48,6 +49,22 @@ class LayeredFrame:
     filled in, borrowed hair or nobody."""
 
 
+class LayerMotion(NamedTuple):
+    """Motion of the layers of one pose to another pose."""
+
+    maps: np.ndarray
+    """(15, 2, 3) of `bone_maps`."""
+    turns: np.ndarray
+    """(15,) of `bone_turns`."""
+    face: np.ndarray
+    """(2,) of `face_turn`."""
+
+    def move(self, layer: Layer) -> np.ndarray:
+        """Return where the vertices of a layer are, (V, 2)."""
+        vertices = layer.mesh.vertices + layer.facing[:, None] * self.face
+        return move_vertices(vertices, layer.weights, layer.pivots, self.maps, self.turns)
+
+
 def order_by_depth(pose: BodyPoses) -> list[int]:
     """Return the numbers of `LAYERS` from back to front, by the pose's depths; unknown, arms are in front.
 
@@ -87,9 +104,9 @@ def _is_before_head(pose: BodyPoses, side: int, trunk: float) -> bool:
     return bool((near & (places[:, 2] > depth - _BESIDE_HEAD * trunk)).any())
 
 
-def lay_over(canvas: np.ndarray, layer: Layer, maps: tuple[np.ndarray, np.ndarray]) -> None:
-    """Draw a layer onto a canvas (H, W, 3) uint8, by the maps and turns of `bone_maps` and `bone_turns`."""
-    moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
+def lay_over(canvas: np.ndarray, layer: Layer, motion: LayerMotion) -> None:
+    """Draw a layer onto a canvas (H, W, 3) uint8."""
+    moved = motion.move(layer)
     step = max(round(canvas.shape[0] / _SAMPLES), 2)
     warped = warp_texture(layer.texture, layer.mesh, moved, canvas.shape[:2], step)
     if warped is not None:
@@ -99,7 +116,7 @@ def lay_over(canvas: np.ndarray, layer: Layer, maps: tuple[np.ndarray, np.ndarra
 def record_layer(
     record: LayeredFrame,
     layer: Layer,
-    maps: tuple[np.ndarray, np.ndarray],
+    motion: LayerMotion,
     index: int,
     is_own: bool,
     is_borrowed: bool,
@@ -107,7 +124,7 @@ def record_layer(
     """Draw a layer onto the picture of a record, and write down where its pixels come from."""
     height, width = record.opacity.shape
     step = max(round(height / _SAMPLES), 2)
-    moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
+    moved = motion.move(layer)
     found = target_positions(layer.mesh, moved, (height, width), step, layer.texture[..., 3])
     if found is None:
         return
