@@ -24,8 +24,9 @@ from posegen.color.lab import Lab, as_lab, rgb_to_lab, shown_color
 from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError, PosegenError, in_one_line
 from posegen.features.body_pose import BodyPoses
+from posegen.inference.action_fit import ActionFit
 from posegen.inference.color_sheet import ColorSheetSettings, draw_color_sheet
-from posegen.inference.photo_report import ActionFit, assess_photo, hidden_hands
+from posegen.inference.photo_report import assess_photo
 from posegen.inference.requested_colors import ColorPath, RequestedColors
 from posegen.io.images import encode_png
 from posegen.io.video_reader import read_image
@@ -73,10 +74,10 @@ def judge_actions(designer: Designer, scene: ResolvedScene) -> Steps:
     """Judge which actions suit the photo: by name ``good``, ``fair`` or ``poor``, and why."""
     shown = designer.dress(scene).prepared.shown
     yield
-    size, hidden = scene.view.height_and_width, hidden_hands(shown.photo.pose, shown.photo.labels)
+    size, body = scene.view.height_and_width, shown.body
     fits: dict[str, ActionFit] = {}
     for name, motion in _action_motions().items():  # a step each
-        fits |= assess_photo(shown.seen, size, {name: motion}, [], hidden).actions
+        fits |= assess_photo(body, size, {name: motion}, []).actions
         yield
     return {
         name: {"suits": fit.suitability, "why": say_kindly(fit.reason) if fit.reason else ""}

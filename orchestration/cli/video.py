@@ -196,6 +196,8 @@ def _preview(
         for reason in dict.fromkeys(fits.values()):
             names = ", ".join(name for name, why in fits.items() if why == reason)
             console.print(f"{suitability}: {names}" + f" ({reason})" * bool(reason), markup=False)
+    for better in dict.fromkeys(fit.better for fit in made.report.actions.values() if fit.better):
+        console.print(f"more actions suit {better}", markup=False)
     if made.is_older:
         console.print(f"{made.picture} is there already and stays: --overwrite replaces it", markup=False)
         return

@@ -10,7 +10,7 @@ import numpy as np
 from posegen.features.body_layers import LAYERS
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.photo import Photo
-from posegen.inference.photo_report import PhotoReport, assess_photo, find_garment_doubts, hidden_hands
+from posegen.inference.photo_report import PhotoReport, assess_photo, find_garment_doubts
 from posegen.inference.shown_person import ViewSettings, open_person
 from posegen.io.images import grid, titled_grid, write_picture
 from posegen.io.output_files import KEEP_FILES, PREVIEW, OverwriteSettings, default_file
@@ -58,9 +58,8 @@ def preview(path: Path, out: Path | None, view: ViewSettings, writing: Overwrite
     shown = open_person(path, view)
     subject = corpus.make_subject(0, 0)
     motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}
-    hidden = hidden_hands(shown.photo.pose, shown.photo.labels)
     findings = [*shown.findings, *find_garment_doubts(shown.photo.labels)]
-    report = assess_photo(shown.seen, view.height_and_width, motions, findings, hidden)
+    report = assess_photo(shown.body, view.height_and_width, motions, findings)
     if not is_older:
         write_picture(out, _draw(shown.photo))
     return Preview(out, report, is_older)

@@ -79,6 +79,9 @@ class TrainingLoop:
             while self.progress.epoch < self.config.num_epochs:
                 metrics = self._train_epoch()
                 epoch = self.progress.epoch + 1
+                self.stage.eval()
+                with self._phase(f"finishing epoch {epoch}"):
+                    self.stage.finish_epoch(self.samples)
                 with self._phase(f"validating epoch {epoch}"):
                     metrics |= self.validation.measure()
                 self.stage.after_validation(metrics)
@@ -155,8 +158,6 @@ class TrainingLoop:
         ended = self._progress_after(self.loader.num_steps)
         self.progress = replace(ended, epoch=ended.epoch + 1, epoch_step=0, losses={})
         epoch, listener, name = self.progress.epoch, self.worker.listener, self.job.run.name
-        self.stage.eval()
-        self.stage.finish_epoch(self.samples)
         if self.worker.leads:
             for title, picture in self.validation.preview().items():
                 self.log.log_picture(title, picture, epoch)

@@ -20,6 +20,7 @@ _PIECE_BIN, _PIECE_COMMON = np.array([14.0, 9.0, 9.0]), 0.02  # colours of piece
 _PIECE_LIKENESS = 0.12  # at most, with the cloth
 _HUE_CHROMA, _SAME_HUE = 15.0, 0.85  # least chroma that has a hue, and cosine between hues that are one
 _SHADE = (0.5, 1.5)  # of q: shade and sun beside the light that prevails
+_BRIGHTEST = 1.9  # of q: what is brighter is no cloth in the sun
 _TURNING = (0.08, 0.02)  # of the garment's area: of dark and of bright patterns that are seen on cloth of any colour
 _SCALE = 0.05  # of shading, in square roots of the garment's area
 
@@ -40,6 +41,8 @@ class Surroundings:
     """(H, W), how alike both are: 1 on the cloth, 0 on a pattern."""
     sigma: float
     """Scale of shading in pixels."""
+    prevailing: np.ndarray
+    """(3,) L of the cloth, and its a and b at lightness 50."""
 
 
 def find_cloth(image: np.ndarray, core: np.ndarray) -> Surroundings:
@@ -50,11 +53,15 @@ def find_cloth(image: np.ndarray, core: np.ndarray) -> Surroundings:
     peak = _prevailing(lab[core])
     sigma = max(2.0, _SCALE * float(np.sqrt(core.sum())))
     local = np.broadcast_to(peak, lab.shape)
+    # Otherwise the cloth would be followed through shade, from a dark vest onto the white sleeves of a shirt.
+    brightest = _BRIGHTEST * (16 + peak[0]) - 16
+    possible = _likeness(np.maximum(lab[..., 0] - brightest, 0), _CLOTH_L / 2)
     for width in (1.5, 1.2, 1.0, 1.0):
         step = lab - local
         near = _likeness(step[..., 0], width * _CLOTH_L) * _likeness(np.hypot(step[..., 1], step[..., 2]), _CLOTH_AB)
+        near *= possible
         local = _spread(lab, np.where(core, near, 0).astype(np.float32), sigma, peak)
-    return Surroundings(lab[..., 0], ab, local[..., 0], local[..., 1:], near.astype(np.float32), sigma)
+    return Surroundings(lab[..., 0], ab, local[..., 0], local[..., 1:], near.astype(np.float32), sigma, peak)
 
 
 def _evenly_lit_ab(ab: np.ndarray, lightness: np.ndarray) -> np.ndarray:
@@ -88,12 +95,13 @@ def find_pieces(around: Surroundings, region: np.ndarray, band: int) -> Pieces:
             continue
         difference = np.median((own - cloth)[piece], axis=0)
         lit = (16 + np.median(own[piece][:, 0])) / (16 + np.median(cloth[piece][:, 0]))
-        is_shade = np.hypot(*difference[1:]) < _CLOTH_AB and _SHADE[0] < lit < _SHADE[1]
+        too_bright = (16 + np.median(own[piece][:, 0])) / (16 + around.prevailing[0]) > _BRIGHTEST
+        is_shade = np.hypot(*difference[1:]) < _CLOTH_AB and _SHADE[0] < lit < _SHADE[1] and not too_bright
         is_shade |= lit < 1 and _have_one_hue(np.median(own[piece], axis=0)[1:], np.median(cloth[piece], axis=0)[1:])
         grown = (cv2.dilate(piece.astype(np.uint8), _disk(size + 1)) > 0) & (closed > 0)
         if is_shade:
             tones |= grown
-        elif around.near[piece].mean() < _PIECE_LIKENESS:
+        elif too_bright or around.near[piece].mean() < _PIECE_LIKENESS:
             found |= grown
     return Pieces(found | _like_pieces(own, cloth, found, unlike > 0), tones & ~found)
 

@@ -42,7 +42,8 @@ PARENTS: dict[int, int] = {
 }
 """For each bone of a limb, by number, that of the one that it hangs from, which comes before it."""
 _MIRROR = joint_indices([swap_left_right(name) for name in OPENPOSE_18])
-_FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
+JOINTS_OF_FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
+"""Joints of OpenPose-18 that are in the face."""
 _EYES_AND_EARS = (joint_indices(["right_eye", "left_eye"]), joint_indices(["right_ear", "left_ear"]))
 _NECK = int(joint_indices(["neck"])[0])
 _SHOULDERS = joint_indices(["right_shoulder", "left_shoulder"])
@@ -134,7 +135,7 @@ def shows_front(pose: BodyPoses) -> bool:
 
 def shows_face(pose: BodyPoses) -> bool:
     """Return True if the nose or the eyes are seen; estimators guess them on the back of a head, behind the ears."""
-    nose_and_eyes, ears = _FACE[:3], _FACE[3:]
+    nose_and_eyes, ears = JOINTS_OF_FACE[:3], JOINTS_OF_FACE[3:]
     depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
     behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
     return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
@@ -148,7 +149,7 @@ def drop_hidden_faces(poses: BodyPoses) -> np.ndarray:
     hidden = np.array([not shows_face(poses[row]) for row in range(len(poses))])
     near = np.convolve(np.pad(hidden, _FACE_WINDOW // 2, mode="edge"), np.ones(_FACE_WINDOW), mode="valid")
     keypoints = poses.keypoints.copy()
-    keypoints[np.ix_(near > _FACE_WINDOW / 2, _FACE[:3])] = 0
+    keypoints[np.ix_(near > _FACE_WINDOW / 2, JOINTS_OF_FACE[:3])] = 0
     return keypoints
 
 
@@ -201,7 +202,7 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
         seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0
         vector = toe[:2] - points[ankle] if toe[2] > 0 else np.array([0.0, _FOOT_LENGTH * trunk])
         put(name, points[ankle], vector.astype(np.float64), _perpendicular(vector))
-    nose_and_eyes = _FACE[:3]
+    nose_and_eyes = JOINTS_OF_FACE[:3]
     features = points[nose_and_eyes].mean(axis=0) if known[nose_and_eyes].all() else np.full(2, np.nan)
     return BoneFrame(origins, along, across, seen, middle, features)
 
@@ -329,14 +330,14 @@ def _head_middle(points: np.ndarray, known: np.ndarray, otherwise: np.ndarray) -
     from each other, in a head's proportions.
     """
     (right_eye, left_eye), (right_ear, left_ear) = _EYES_AND_EARS
-    face = points[_FACE[:3]].mean(axis=0) if known[_FACE[:3]].all() else None
+    face = points[JOINTS_OF_FACE[:3]].mean(axis=0) if known[JOINTS_OF_FACE[:3]].all() else None
     half = _EARS_PER_EYES * (points[left_eye] - points[right_eye]) / 2
     if known[[right_ear, left_ear]].all():
         ears = points[[right_ear, left_ear]].mean(axis=0)
     elif face is not None and known[[right_ear, left_ear]].any():
         ears = points[right_ear] + half if known[right_ear] else points[left_ear] - half
     else:
-        seen = points[_FACE][known[_FACE]]
+        seen = points[JOINTS_OF_FACE][known[JOINTS_OF_FACE]]
         return np.asarray(seen.mean(axis=0)) if len(seen) else otherwise
     return np.asarray(ears if face is None else (1 - _BEFORE_EARS) * ears + _BEFORE_EARS * face)
 

@@ -108,7 +108,7 @@ class LayerDivision:
         self.classes = np.where(inside, labels.ravel()[nearest_known(labels > 0)], 0) if labels.any() else labels
         self.hands = self._find_hands()
         self.has_skirt = self._finds_skirt()
-        self.front_leg = self._find_front_leg()
+        self.front_leg = find_front_leg(pose)
         self.outlines = LimbOutlines(image, matte, self.bones, self.trunk, self.front_leg >= 0)
         self.parts = self._divide()
 
@@ -288,18 +288,6 @@ class LayerDivision:
                 cv2.circle(near, wrist.round().astype(int).tolist(), round(_WHOLE_HAND * self.trunk), 1, -1)
         return (near > 0) & (self.classes == PersonClass.SKIN)
 
-    def _find_front_leg(self) -> int:
-        """The leg that hides the lower part of the other one, as with crossed legs; -1 where none does."""
-        depths = self.pose.depths[_ANKLES]
-        calves = [SOFT_BONES.index(LIMB_CHAINS[leg][1]) for leg in LEGS]
-        if not np.isfinite(depths).all() or not all(self.bones.seen[calf] for calf in calves):
-            return -1
-        front = int(depths.argmax())
-        back = calves[1 - front]
-        points = self.bones.origins[back] + np.linspace(0.4, 1, 7)[:, None] * self.bones.along[back]
-        nearest = float(distance_to_bone(self.bones, calves[front], points, self.trunk).min())
-        return LEGS[front] if nearest < _OVERLAP * USUAL_HALF_WIDTHS["calf"] * self.trunk else -1
-
     def _classes_along(self, names: Iterable[str]) -> np.ndarray:
         """The classes of pixels along bones, between their ends; that of nobody where none is seen."""
         found = [np.zeros(1, np.uint8)]
@@ -311,6 +299,21 @@ class LayerDivision:
                 ok = (xs >= 0) & (ys >= 0) & (xs < self.labels.shape[1]) & (ys < self.labels.shape[0])
                 found.append(self.classes[ys[ok], xs[ok]])
         return np.concatenate(found)
+
+
+def find_front_leg(pose: BodyPoses) -> int:
+    """Return the leg's layer that hides the lower part of the other one in one pose, as with crossed legs; -1 where
+    none does."""
+    bones, trunk = find_bones(pose), trunk_length(pose)
+    depths = pose.depths[_ANKLES]
+    calves = [SOFT_BONES.index(LIMB_CHAINS[leg][1]) for leg in LEGS]
+    if not np.isfinite(depths).all() or not all(bones.seen[calf] for calf in calves):
+        return -1
+    front = int(depths.argmax())
+    back = calves[1 - front]
+    points = bones.origins[back] + np.linspace(0.4, 1, 7)[:, None] * bones.along[back]
+    nearest = float(distance_to_bone(bones, calves[front], points, trunk).min())
+    return LEGS[front] if nearest < _OVERLAP * USUAL_HALF_WIDTHS["calf"] * trunk else -1
 
 
 def _continue_outline(

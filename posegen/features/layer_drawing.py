@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from posegen.features.body_bones import trunk_length
+from posegen.features.body_bones import JOINTS_OF_FACE, trunk_length
 from posegen.features.body_layers import ARMS, HAND_LENGTH, LAYERS, LEGS, BodyLayer, Layer
 from posegen.features.body_pose import BodyPoses
 from posegen.features.mesh_warp import is_covered, sample_texture, target_positions, warp_texture
@@ -18,7 +18,6 @@ from posegen.skeletons import joint_indices
 _WRISTS = joint_indices(["right_wrist", "left_wrist"])
 _ELBOWS = joint_indices(["right_elbow", "left_elbow"])
 _KNEES = joint_indices(["right_knee", "left_knee"])
-_FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
 _ANKLES = joint_indices(["right_ankle", "left_ankle"])
 
 # Depths in lengths of the trunk at which an arm is behind it, and a thigh before it.
@@ -93,11 +92,11 @@ def _is_before_head(pose: BodyPoses, side: int, trunk: float) -> bool:
     elbow, wrist = (
         np.array([*pose.keypoints[joint, :2], pose.depths[joint]]) for joint in (_ELBOWS[side], _WRISTS[side])
     )
-    seen = pose.keypoints[_FACE, 2] > 0
+    seen = pose.keypoints[JOINTS_OF_FACE, 2] > 0
     if not (np.isfinite(wrist).all() and np.isfinite(elbow).all() and seen.any()):
         return True
-    head = pose.keypoints[_FACE, :2][seen].mean(axis=0)
-    depth = np.nan_to_num(pose.depths[_FACE][seen]).min()  # of the ears, or what is behind the rest
+    head = pose.keypoints[JOINTS_OF_FACE, :2][seen].mean(axis=0)
+    depth = np.nan_to_num(pose.depths[JOINTS_OF_FACE][seen]).min()  # of the ears, or what is behind the rest
     length = max(float(np.linalg.norm(wrist - elbow)), 1e-9)
     places = elbow + np.linspace(0, 1 + HAND_LENGTH * trunk / length, _LOOKS)[:, None] * (wrist - elbow)
     near = np.hypot(*(places[:, :2] - head).T) < _HEAD_RADIUS * trunk

@@ -51,7 +51,8 @@ from posegen.person_classes import PersonClass
 
 _LEAST_HAND = 0.005  # squared lengths of the trunk: of skin, if a hand is seen
 _OVER_HAND = 0.3  # share of cloth where a hand should be, from which the hand is in it or behind it
-_FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
+FORESHORTENED = 0.45
+"""Share of a bone's length that is seen, below which the other side's limb shows more."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _shows_limb(layers: Mapping[int, Layer], index: int, pose: BodyPoses) -> boo
     layer = layers.get(index)
     if layer is None or not all(layer.bones.seen[SOFT_BONES.index(name)] for name in LIMB_CHAINS[index][:2]):
         return False
-    return min(foreshortening(pose, name) for name in LIMB_CHAINS[index][:2]) > _FORESHORTENED
+    return min(foreshortening(pose, name) for name in LIMB_CHAINS[index][:2]) > FORESHORTENED
 
 
 def hides_hand(pose: BodyPoses, labels: np.ndarray, side: str) -> bool:

@@ -11,8 +11,9 @@ import numpy as np
 from posegen.color.garment_regions import Garment
 from posegen.errors import ConfigError
 from posegen.features.body_pose import BodyPoses
+from posegen.inference.action_fit import needed_limb
 from posegen.inference.movements import Movement, open_poses
-from posegen.inference.photo_report import needed_limb
+from posegen.inference.photo_report import warn_of_action
 from posegen.inference.refined_person import load_refiner
 from posegen.inference.requested_codes import ColorSettings
 from posegen.inference.requested_colors import ColorPath, RequestedColors
@@ -128,7 +129,7 @@ def prepare_person(
     findings = [
         *shown.findings,
         *(note for movement in movements for note in movement.notes),
-        *_judge_movements(shown.seen, movements, fitted),
+        *_judge_movements(shown, movements, fitted),
     ]
     return PreparedPerson(shown, movements, fitted, findings)
 
@@ -152,17 +153,19 @@ def _video_names(movement: Movement, colors: ColorSettings) -> list[str]:
     return [f"{movement.name}-{number + 1}" for number in range(colors.num_videos)]
 
 
-def _judge_movements(person: BodyPoses, movements: Sequence[Movement], fitted: Sequence[BodyPoses]) -> Iterator[str]:
-    """Note which limbs are missing that other people's poses move. Raises ConfigError where an action needs them."""
+def _judge_movements(shown: ShownPerson, movements: Sequence[Movement], fitted: Sequence[BodyPoses]) -> Iterator[str]:
+    """Note what a photo does not suit. Raises ConfigError where it does not show the limbs that an action needs."""
     for movement, poses in zip(movements, fitted, strict=True):
-        limb = needed_limb(person, poses)
-        if limb and isinstance(movement.source, Motion):
+        limb, is_action = needed_limb(shown.seen, poses), isinstance(movement.source, Motion)
+        if limb and is_action:
             raise ConfigError(
                 f"{movement.name} needs {limb}s, which the photo does not show: "
                 "choose a photo of the whole person, or an action that `posegen preview` calls good"
             )
         if limb:
             yield f"{movement.name} moves {limb}s, which the photo does not show: they are left out"
+        elif is_action and len(shown.photos) == 1:
+            yield from warn_of_action(movement.name, shown.body, poses, shown.photo.labels.shape[:2])
 
 
 def _keep_large(movement: Movement, subject: PhotoSubject, view: PhotoSettings) -> Movement:

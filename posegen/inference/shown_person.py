@@ -18,6 +18,7 @@ from posegen.errors import ConfigError
 from posegen.features.background import median_background
 from posegen.features.body_bones import has_trunk
 from posegen.features.body_pose import BodyPoses
+from posegen.inference.action_fit import PhotoBody
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.clip_person import ClipPerson, choose_views
 from posegen.inference.frame_drawing import draw_video
@@ -108,6 +109,11 @@ class ShownPerson:
     def photo(self) -> Photo:
         """The first."""
         return self.photos[0]
+
+    @property
+    def body(self) -> PhotoBody:
+        """The body in the first one, by which actions are judged."""
+        return PhotoBody.of(self.photo.pose, self.photo.labels, self.seen)
 
 
 @dataclass(frozen=True)

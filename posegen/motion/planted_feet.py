@@ -24,7 +24,8 @@ _HIPS, _KNEES, _ANKLES, _BALLS = (
 _REACH = 0.99999  # of a straight leg: its knee is not to be seen to bend
 _LOW = 0.04  # metres above the floor at which a foot may stand
 _BELOW = 0.05  # share of frames in which the lower foot may be below the floor
-_SLOW = 0.4  # metres a second: how fast a low foot moves that stands for the most part
+_SLOW = 0.4  # metres a second: how fast a low foot of a body in place moves that stands for the most part
+_ROUNDS = 2  # of finding which feet stand from where they are, and then where they are
 _HELD = 1e3  # how much more the place of a foot counts in a frame that is given
 
 
@@ -89,7 +90,9 @@ def steady_ankles(joints: Tensor, mask: Tensor, planting: Planting) -> Tensor:
     """Find where ankles (N, T, 2, 3) are to be for standing feet to slide less.
 
     The balls of the feet are moved along the floor so as to minimize how far, squared, and the strength times the
-    squared way between two frames in which they stand.
+    squared way between two frames in which they stand, by iteratively reweighted least squares with the weights of
+    Dennis and Welsch (1978). A low foot that is slow, or slower than the body travels, stands: one that swings is
+    faster.
 
     Args:
         joints: (N, T, 24, 3) metres, y up.
@@ -102,13 +105,24 @@ def steady_ankles(joints: Tensor, mask: Tensor, planting: Planting) -> Tensor:
     floor = torch.nanquantile(lower, _BELOW, dim=1)[:, None, None]  # (N, 1, 1)
     low = ((feet[..., 1] < floor + _LOW) & mask[..., None]).transpose(1, 2)  # (N, 2, T)
     ground = feet[..., (0, 2)].transpose(1, 2)  # (N, 2, T, 2)
-    speed = ground.diff(dim=2).norm(dim=-1) * planting.fps  # (N, 2, T - 1)
-    stands = (low[..., 1:] & low[..., :-1]) * torch.exp(-(speed / _SLOW).square())
+    slow = _SLOW**2 + _travel_speed(joints, mask, planting.fps).square()[:, None, None]  # (N, 1, 1)
     step = torch.eye(count, device=feet.device).diff(dim=0)  # (T - 1, T)
     own = torch.ones(count, device=feet.device)  # (T,)
     if planting.held is not None:
         own = own + _HELD * planting.held.float()
-    gram = torch.diag(own) + step.T @ (planting.strength * stands[..., None] * step)  # (N, 2, T, T)
-    moved = torch.linalg.solve(gram, own[:, None] * ground) - ground  # (N, 2, T, 2)
+    found = ground
+    for _ in range(_ROUNDS):
+        speed = found.diff(dim=2).norm(dim=-1) * planting.fps  # (N, 2, T - 1)
+        stands = (low[..., 1:] & low[..., :-1]) * torch.exp(-speed.square() / slow)
+        gram = torch.diag(own) + step.T @ (planting.strength * stands[..., None] * step)  # (N, 2, T, T)
+        found = torch.linalg.solve(gram, own[:, None] * ground)
+    moved = found - ground  # (N, 2, T, 2)
     along = torch.stack([moved[..., 0], torch.zeros_like(moved[..., 0]), moved[..., 1]], dim=-1)  # (N, 2, T, 3)
     return joints[..., _ANKLES, :] + along.transpose(1, 2)
+
+
+def _travel_speed(joints: Tensor, mask: Tensor, fps: float) -> Tensor:
+    """Mean speed (N,) of the root along the floor, in metres a second."""
+    speed = joints[..., 0, (0, 2)].diff(dim=1).norm(dim=-1) * fps  # (N, T - 1)
+    both = mask[:, 1:] & mask[:, :-1]
+    return (speed * both).sum(dim=1) / both.sum(dim=1).clamp_min(1)

@@ -1,8 +1,8 @@
 """Numbers of a window that are given, as a constraint on its linear code: in-painting without training for it.
 
-What a network takes for the clean code at a level of noise moves the least way to where the given numbers come out
-(Chung et al., 2022, arXiv:2206.00941, project alike; a linear code makes it exact). The components that the given
-numbers say nothing of stay as the network has them, and follow at the next level.
+What a network takes for the clean code at a level of noise is uncertain, and moves to where it and the given numbers
+are most likely together (pseudoinverse guidance: Song et al., 2023, ICLR; a linear code and Gaussians make it exact).
+The less noise is left, the less it moves: codes stay where those of motions are.
 """
 
 from __future__ import annotations
@@ -29,16 +29,21 @@ class CodeConstraint:
         per_number = (scale[:, None] * code.get_buffer("basis").flatten(1)[:, rows]) / self._weights_of(code)[rows]
         self._matrix = (per_number * strength).T.double()  # (R, K)
         self._given = ((values - code.get_buffer("mean")).flatten(1)[:, rows] * strength).double()  # (N, R)
-        gram = self._matrix.T @ self._matrix + torch.eye(len(scale), device=scale.device, dtype=torch.float64)
-        self._factor = torch.linalg.cholesky(gram)
+        self._gram = self._matrix.T @ self._matrix  # (K, K)
 
     @staticmethod
     def _weights_of(code: MotionCode) -> Tensor:
         weights = code.get_buffer("weights")
         return weights.expand(len(code.get_buffer("mean")), -1).flatten()
 
-    def __call__(self, z: Tensor) -> Tensor:
-        """Codes (N, K) near those given (N, K)."""
+    def __call__(self, z: Tensor, variance: Tensor) -> Tensor:
+        """Codes (N, K) between what is given and codes z (N, K) of variances (N, K): the less sure, the nearer."""
         missing = self._given - z.double() @ self._matrix.T  # (N, R)
-        moved = torch.cholesky_solve((missing @ self._matrix).T, self._factor).T  # (N, K)
-        return z + moved.to(z)
+        spread = variance.double().sqrt()  # (N, K)
+        wanted = spread * (missing @ self._matrix)  # (N, K)
+        moved = torch.empty_like(wanted)
+        for own in spread.unique(dim=0):  # one for each action
+            rows = (spread == own).all(dim=1)
+            gram = own[:, None] * self._gram * own + torch.eye(len(own), dtype=own.dtype, device=own.device)  # (K, K)
+            moved[rows] = torch.linalg.solve(gram, wanted[rows].T).T
+        return z + (spread * moved).to(z)

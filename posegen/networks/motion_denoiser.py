@@ -111,6 +111,16 @@ class MotionCode(nn.Module):
         row = action.clamp_min(0)
         return mean[row] * known, torch.where(known, variance[row], 1.0)
 
+    def uncertainty(self, action: Tensor, sigma: Tensor) -> Tensor:
+        """Variances (N, K) of clean codes about what is expected of noisy ones, by the Gaussian of each action.
+
+        Args:
+            action: See `gaussian`.
+            sigma: () standard deviation of the noise.
+        """
+        _, variance = self.gaussian(action)
+        return variance * sigma.square() / (variance + sigma.square())
+
 
 class MotionDenoiser(nn.Module):
     """Cleans noisy codes: F of this module's first lines, and D, see there.

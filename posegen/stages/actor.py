@@ -18,12 +18,15 @@ from posegen.motion.kinematics import Posed, markers
 from posegen.motion.pose_features import local_pose, pose_features
 from posegen.motion.smpl import SmplBody, pose_surface, read_smpl
 from posegen.networks.actor import ActorDecoder, ActorEncoder, ActorSize, frame_mask
-from posegen.samples import Batch, PosedCrops, Samples, Window
+from posegen.networks.class_prior import ClassPrior
+from posegen.samples import Batch, PosedCrops, Samples, Window, fixed_batch
 from posegen.samples.motion_windows import Choice
 from posegen.skeletons import SMPL_24
 from posegen.stages.motion_generator import MotionGenerator
 from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.stages.stage import Metrics, Stage
+
+_FITTED = (4, 1000)  # rounds, and windows of each, that priors of codes are fitted to
 
 
 class Actor(MotionGenerator):
@@ -90,9 +93,9 @@ class Actor(MotionGenerator):
         """Epochs at the beginning over which the learning rate grows linearly."""
         decay_epochs: int = 0
         """Epochs at the end over which the learning rate falls linearly."""
-        kl_epochs: int = 0
-        """Epochs over which lambda_kl grows linearly from 0: few steps are enough if the code is of use before it
-        costs something (Bowman et al., 2016, arXiv:1511.06349, Section 3.1)."""
+        class_prior: bool = False
+        """Draw codes of an action from a Gaussian that is fitted after each epoch to those of its training motions, in
+        place of N(0, I): lambda_kl may then be too small for the two to be the same."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -105,7 +108,7 @@ class Actor(MotionGenerator):
                 )
             if not 0 <= self.dropout < 1:
                 raise ConfigError(f"dropout must be in [0, 1), got {self.dropout}")
-            for name in ("warmup_epochs", "decay_epochs", "kl_epochs"):
+            for name in ("warmup_epochs", "decay_epochs"):
                 if getattr(self, name) < 0:
                     raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
             if self.lambda_velocity and self.window.most_frames < 2:
@@ -140,9 +143,9 @@ class Actor(MotionGenerator):
         num_actions = max(len(config.actions), 1)
         self.encoder = ActorEncoder(num_actions, size)
         self.decoder = ActorDecoder(num_actions, size)
+        self.prior = ClassPrior(num_actions, config.latent_dim) if config.class_prior else None
         parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         self._smpl: SmplBody | None = None
-        self._lambda_kl = config.lambda_kl
         self.optimizers = {"network": AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)}
 
     @classmethod
@@ -164,11 +167,6 @@ class Actor(MotionGenerator):
             seed=config.seed,
         )
 
-    def start_epoch(self, epoch: int) -> None:
-        super().start_epoch(epoch)
-        grown = min(1.0, epoch / self.config.kl_epochs) if self.config.kl_epochs else 1.0
-        self._lambda_kl = self.config.lambda_kl * grown
-
     def lr_factor(self, epoch: int) -> float:
         first = self.config.num_epochs - self.config.decay_epochs
         decayed = 1.0 - max(0, epoch + 1 - first) / (self.config.decay_epochs + 1)
@@ -181,7 +179,7 @@ class Actor(MotionGenerator):
         z = mean + torch.exp(logvar / 2) * torch.randn_like(mean)  # (N, Z)
         fake = self.decoder(z, action, mask)  # (N, T, 25, 6)
         config = self.config
-        losses = {"kl": self._lambda_kl * mean_kl_to_standard_normal(mean, logvar)}
+        losses = {"kl": config.lambda_kl * mean_kl_to_standard_normal(mean, logvar)}
         if config.lambda_rotation:
             distance = masked_mse if config.count_zeros else masked_motion_mse
             losses["rotation"] = config.lambda_rotation * distance(fake, motion, mask)
@@ -214,7 +212,7 @@ class Actor(MotionGenerator):
         motion, action, mask = batch["motion"], batch["action"], _mask(batch)
         mean, logvar = self.encoder(motion, action, mask)
         drawn = {"real": motion, "same": self.decoder(mean, action, mask)}
-        drawn["new"] = self.decoder(self.fixed_codes(len(mean)), action, mask)
+        drawn["new"] = self.decode(action, batch["length"], self.fixed_codes(len(mean)))
         joints = {key: pose_features(x, batch["rest"], translate=False).joints for key, x in drawn.items()}
         root = (drawn["same"] - motion)[:, :, -1, :3].norm(dim=-1)  # (N, T)
         real, new = (
@@ -234,16 +232,36 @@ class Actor(MotionGenerator):
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:
-        """Return the means of the posterior."""
-        return self.encoder(batch["motion"], batch["action"], _mask(batch))[0]
+        """Return the means of the posterior, as codes of N(0, I)."""
+        mean, _ = self.encoder(batch["motion"], batch["action"], _mask(batch))
+        return mean if self.prior is None else self.prior.standardize(mean, batch["action"])
 
     @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Tensor:
-        return self.decoder(self.encode(batch), batch["action"], _mask(batch))
+        mean, _ = self.encoder(batch["motion"], batch["action"], _mask(batch))
+        return self.decoder(mean, batch["action"], _mask(batch))
 
     @torch.no_grad()
     def decode(self, actions: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
+        if self.prior is not None:
+            z = self.prior.place(z, actions)
         return self.decoder(z, actions, frame_mask(lengths, int(lengths.max())))
+
+    @torch.no_grad()
+    def finish_epoch(self, samples: Samples) -> None:
+        super().finish_epoch(samples)
+        if self.prior is None:
+            return
+        rounds, count = _FITTED
+        batches = (batch for k in range(rounds) for batch in fixed_batch(samples, count, self.config.batch_size, k))
+        found = [self._posterior({name: value.to(self.device) for name, value in batch.items()}) for batch in batches]
+        mean, logvar, action = (torch.cat(rows) for rows in zip(*found, strict=True))
+        self.prior.fit(mean, logvar.exp(), action)
+
+    def _posterior(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and logvar (N, Z) of a batch's motions, and their actions (N,)."""
+        mean, logvar = self.encoder(batch["motion"], batch["action"], _mask(batch))
+        return mean, logvar, batch["action"]
 
     def _real_surface(self, batch: Batch) -> Tensor:
         """Return joints and markers (N, T, 96, 3) of real motions, which the samples have posed."""
@@ -267,8 +285,8 @@ def _mask(batch: Batch) -> Tensor:
 
 
 _REFERENCE = Actor.Config(repeat_last=True, skip_last_start=True, count_zeros=True)
-# What two cores do in two and a half hours: as wide as keeps them busy, and a code that is free at first and later
-# costs little, for codes that cost much freeze motion.
+# What two cores do in two and a half hours: as wide as keeps them busy, and a code that costs little, for codes that cost
+# much freeze motion; so they are drawn from where the encoder has them.
 _SMALL = Actor.Config(
     num_epochs=80,
     epoch_size=15000,
@@ -282,7 +300,7 @@ _SMALL = Actor.Config(
     norm_first=True,
     warmup_epochs=1,
     decay_epochs=40,
-    kl_epochs=40,
+    class_prior=True,
 )
 Actor.presets = {
     "posegen": Actor.Config(),
@@ -297,6 +315,5 @@ Actor.presets = {
         num_layers=2,
         feedforward_dim=64,
         decay_epochs=2,
-        kl_epochs=0,
     ),
 }

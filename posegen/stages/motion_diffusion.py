@@ -304,8 +304,7 @@ class MotionDiffusion(MotionGenerator):
         labels = self.check_parts(actions, frames)
         generator = torch.Generator().manual_seed(seed)
         windows: Tensor | None = None
-        if given is not None:
-            given = given.to(self.device)
+        given = None if given is None else given.to(self.device)
         for label, count in zip(labels, frames, strict=True):
             z = self.sample_codes(1, generator).to(self.device)
             part = _Part(torch.tensor([label], device=self.device), count)
@@ -399,7 +398,7 @@ class MotionDiffusion(MotionGenerator):
 
         def clean(z: Tensor, sigma: Tensor) -> Tensor:
             code = self._clean(z, sigma, actions, lengths)
-            return code if held is None else held(code)
+            return code if held is None else held(code, self.code.uncertainty(actions, sigma))
 
         levels = noise_levels(self.config.sampling_steps).to(noise)
         return self.code.decode(sample_codes_heun(clean, noise, levels))
@@ -472,7 +471,8 @@ MotionDiffusion.presets = {
         num_frames=50,
         shortest=38,
         code_dim=256,
-        foot_strength=10.0,
+        foot_strength=6.0,
+        overlap=5,
         tolerance=0.2,
         width=448,
         num_blocks=3,

@@ -288,7 +288,7 @@ class Stage(nn.Module, ABC):
         """Use the metrics of an epoch's validation, ``val/name``, which are equal on all workers."""
 
     def finish_epoch(self, samples: Samples) -> None:
-        """Derive what a checkpoint carries besides trained weights. Called before each one is written."""
+        """Derive what a checkpoint carries besides trained weights. Called after each epoch, before its validation."""
 
     def shipped_weights(self) -> dict[str, Tensor]:
         """Return the weights that come with the package once it is trained. Raises ConfigError where none of a stage

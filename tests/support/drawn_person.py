@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -51,6 +52,11 @@ def make_pose(moved: dict[str, tuple[float, float]] | None = None) -> BodyPoses:
     keypoints = np.array([(*places[name], 1.0) for name in OPENPOSE_18], np.float32)
     toes = np.array([(*np.add(places[f"{side}_ankle"], (0, 10)), 1.0) for side in ("right", "left")], np.float32)
     return BodyPoses(keypoints, np.zeros(18, np.float32), toes)
+
+
+def stack_poses(poses: Sequence[BodyPoses]) -> BodyPoses:
+    """Return single poses as a sequence."""
+    return BodyPoses(*(np.stack([getattr(pose, name) for pose in poses]) for name in ("keypoints", "depths", "toes")))
 
 
 def draw_person(skirt: bool = False) -> DrawnPerson:

@@ -154,6 +154,22 @@ def test_a_large_piece_of_another_colour_keeps_its_pixels():
     assert (painted[shirt] == image[shirt]).all()
 
 
+def test_white_sleeves_beside_a_dark_vest_keep_their_pixels():
+    """Between both is the shade of the vest, through which its cloth was followed onto the sleeves."""
+    albedo = np.empty((HEIGHT, WIDTH, 3))
+    albedo[:] = (34, 1, -1)
+    albedo[:, 72:] = (92, 0, -2)
+    shade = np.ones((HEIGHT, WIDTH))
+    shade[:, 72:78] = np.linspace(0.14, 1, 6)
+    image, labels = render(albedo, shade)
+    painted = GarmentPaint(image, labels, "upper").apply(COLORS["#d62020"], image)
+    sleeve = np.zeros_like(labels, bool)
+    sleeve[45:85, 82:92] = True
+    assert np.abs(painted[sleeve].astype(int) - image[sleeve]).max() <= 3
+    vest = rgb_to_lab(painted[45:85, 30:65]).reshape(-1, 3)
+    assert delta_e_2000(np.median(vest, axis=0), COLORS["#d62020"]) < 1.5
+
+
 def test_a_darker_tone_of_the_cloths_hue_is_the_cloth():
     """Jeans that are washed out above and not below."""
     albedo = np.broadcast_to(np.array([45.0, 2.0, -26.0]), (HEIGHT, WIDTH, 3)).copy()

@@ -7,10 +7,11 @@ import pytest
 
 from posegen.features.body_bones import swap_sides
 from posegen.features.body_pose import BodyPoses
-from posegen.inference.photo_report import find_garment_doubts, find_hidden_hands, find_weaknesses, judge_action
+from posegen.inference.action_fit import PhotoBody
+from posegen.inference.photo_report import find_garment_doubts, find_hidden_hands, find_weaknesses, warn_of_action
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
-from tests.support.drawn_person import draw_person, make_pose
+from tests.support.drawn_person import SIZE, draw_person, make_pose, stack_poses
 
 
 def larger(pose: BodyPoses, factor: float = 3.0) -> BodyPoses:
@@ -24,11 +25,6 @@ def without(pose: BodyPoses, *joints: str) -> BodyPoses:
     keypoints = pose.keypoints.copy()
     keypoints[joint_indices(joints)] = 0
     return BodyPoses(keypoints, pose.depths, pose.toes)
-
-
-def sequence(*moved: dict[str, tuple[float, float]]) -> BodyPoses:
-    poses = [make_pose(one) for one in moved]
-    return BodyPoses(*(np.stack([getattr(pose, name) for pose in poses]) for name in ("keypoints", "depths", "toes")))
 
 
 def test_nothing_is_wrong_with_a_person_who_stands_with_arms_away():
@@ -48,6 +44,7 @@ def test_nothing_is_wrong_with_a_person_who_stands_with_arms_away():
                               "left_wrist": (56, 62)})),
             "the arms are folded",
         ),
+        (larger(make_pose({"right_elbow": (36, 60), "right_wrist": (34, 40)})), "the right arm is bent"),
         (larger(make_pose({"right_ankle": (80, 150), "left_ankle": (48, 150)})), "the legs are crossed"),
         (
             larger(make_pose({"right_knee": (30, 100), "right_ankle": (40, 130), "left_knee": (98, 100),
@@ -75,32 +72,6 @@ def test_hands_in_pockets_are_said():
 
 def test_several_people_are_mentioned():
     assert any("2 more" in line for line in find_weaknesses(larger(make_pose()), others=2))
-
-
-def test_actions_are_judged_by_what_they_need():
-    wave = sequence({}, {"left_elbow": (92, 30), "left_wrist": (98, 12)}, {})
-    kick = sequence({}, {"right_knee": (30, 110), "right_ankle": (10, 100)}, {})
-    assert judge_action(make_pose(), wave).suitability == "good"
-    no_legs = without(make_pose(), "right_knee", "left_knee", "right_ankle", "left_ankle")
-    assert judge_action(no_legs, wave).suitability == "good"
-    assert judge_action(no_legs, kick).suitability == "poor" and "legs" in judge_action(no_legs, kick).reason
-    short = make_pose({"left_elbow": (80, 46), "left_wrist": (84, 50)})
-    assert judge_action(short, wave).reason == "it stretches the left arm"
-    behind = swap_sides(make_pose())
-    turned = BodyPoses(*(np.stack([x, y]) for x, y in zip(
-        (make_pose().keypoints, make_pose().depths, make_pose().toes), (behind.keypoints, behind.depths, behind.toes),
-        strict=True)))  # fmt: skip
-    assert judge_action(make_pose(), turned).suitability == "poor"
-
-
-def test_actions_of_arms_whose_hands_are_hidden_are_fair():
-    wave = sequence({}, {"left_elbow": (92, 30), "left_wrist": (98, 12)}, {})
-    both = sequence({}, {f"{side}_wrist": (98 - 68 * (side == "right"), 12) for side in ("left", "right")}, {})
-    kick = sequence({}, {"right_knee": (30, 110), "right_ankle": (10, 100)}, {})
-    assert judge_action(make_pose(), wave, ["left"]).reason == "it moves the left arm, whose hand the photo hides"
-    assert judge_action(make_pose(), both, ["right", "left"]).reason.startswith("it moves both arms")
-    for poses, hidden in ((wave, ["right"]), (kick, ["right", "left"])):
-        assert judge_action(make_pose(), poses, hidden).suitability == "good"
 
 
 @pytest.mark.parametrize(
@@ -132,3 +103,18 @@ def test_doubtful_garments_are_told(garments, expected):
             labels[top:bottom, 15:35] = PersonClass[kind]
     found = find_garment_doubts(labels)
     assert len(found) == len(expected) and all(text in line for text, line in zip(expected, found, strict=True)), found
+
+
+def test_an_action_that_does_not_suit_is_warned_of_with_what_would_be_better():
+    bent = make_pose({"right_elbow": (36, 60), "right_wrist": (34, 40)})
+    poses = stack_poses([make_pose()] * 3)
+    [line] = warn_of_action("rest", PhotoBody(bent), poses, SIZE)
+    assert line.startswith("rest will look poor with this photo: it straightens the right arm from a bend")
+    assert "better: a photo with straight arms beside the body" in line
+    assert warn_of_action("rest", PhotoBody(make_pose()), poses, SIZE) == []
+
+
+def test_a_warning_names_actions_that_suit():
+    short = stack_poses([make_pose({"right_knee": (52, 112), "left_knee": (76, 112)})] * 3)
+    [line] = warn_of_action("squat", PhotoBody(make_pose()), short, SIZE)
+    assert "better: an action that suits this photo, such as wave_one_hand or wave_both_hands" in line

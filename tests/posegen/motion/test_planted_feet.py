@@ -66,6 +66,21 @@ def test_feet_that_stand_slide_less_and_the_rest_stays():
     torch.testing.assert_close(firm[..., HANDS, :], loose[..., HANDS, :])
 
 
+def test_feet_of_one_who_runs_stand_and_swing_as_before():
+    world = world_of("run", frames=40)
+    noise = torch.randn(1, 40, 2, generator=torch.Generator().manual_seed(0))
+    world[..., ANKLES, 2] += 0.03 * noise  # a metre a second at 25 frames a second
+    loose, firm = (
+        joints_of(plant_feet(world, REST_BODY, everywhere(world), Planting(strength, fps=25.0)))
+        for strength in (0.0, 10.0)
+    )
+    assert slide(firm) < 0.5 * slide(loose)
+    fastest, before = (
+        x[..., ANKLES, :].diff(dim=1).norm(dim=-1).amax() for x in (firm, joints_of(world_to_pose_features(world)))
+    )
+    assert fastest > 0.95 * before
+
+
 def test_feet_of_frames_that_are_given_stay():
     world = world_of("wave", frames=40)
     world[..., ANKLES, 0] += 0.004 * torch.sin(torch.arange(40.0))[None, :, None]

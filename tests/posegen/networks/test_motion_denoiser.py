@@ -104,11 +104,26 @@ def test_given_numbers_come_out_and_the_rest_stays_near(windows):
     weights = torch.zeros(5, 4)
     weights[1] = 1e3
     z = code.encode(windows[:3])
-    moved = CodeConstraint(code, weights, windows[3:6])(z)
+    moved = CodeConstraint(code, weights, windows[3:6])(z, torch.ones(3, 8))
     torch.testing.assert_close(code.decode(moved)[:, 1], windows[3:6, 1], atol=1e-2, rtol=0)
     assert not torch.allclose(code.decode(moved)[:, 3], windows[3:6, 3], atol=0.1)  # six directions, four numbers
-    kept = CodeConstraint(code, weights, windows[:3])(z)
+    kept = CodeConstraint(code, weights, windows[:3])(z, torch.ones(3, 8))
     torch.testing.assert_close(kept, z, atol=1e-3, rtol=0)
+
+
+def test_codes_that_are_sure_move_less(windows):
+    code = fitted(windows)
+    weights = torch.zeros(5, 4)
+    weights[1] = 1.0
+    z, given = code.encode(windows[:2]), windows[3:5]
+    variance = torch.stack([torch.full((8,), 1e-6), torch.ones(8)])
+    moved = CodeConstraint(code, weights, given)(z, variance)
+    off = (code.decode(moved)[:, 1] - given[:, 1]).norm(dim=1) / (windows[:2, 1] - given[:, 1]).norm(dim=1)
+    assert off[0] > 0.99 and off[1] < 0.7
+    torch.testing.assert_close(
+        code.uncertainty(ACTIONS[:2], torch.tensor(1e-3)), torch.full((2, 8), 1e-6), rtol=1e-3, atol=0
+    )
+    assert (code.uncertainty(ACTIONS[:2], torch.tensor(1e3)) > 0.99 * code.gaussian(ACTIONS[:2])[1]).all()
 
 
 def test_blended_codes_lie_around_those_of_their_action_and_keep_its_spread(windows):

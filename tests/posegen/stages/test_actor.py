@@ -328,6 +328,19 @@ def test_body_is_the_mean_of_those_learned_from_and_is_kept(corpus, tmp_path):
     np.testing.assert_allclose(loaded.generate(["sit"], [3])[0].rest, samples.mean_rest)
 
 
+def test_codes_of_a_class_prior_are_those_of_training_motions(corpus, batch):
+    stage = make_stage(class_prior=True)
+    apart = stage.reconstruct(batch) - stage.decode(batch["action"], batch["length"], stage.encode(batch))
+    assert apart.abs().max() < 1e-4
+    before = stage.decode(batch["action"], batch["length"], torch.zeros(6, 32))
+    stage.finish_epoch(Actor.open_samples(stage.config, corpus, "train"))
+    again = stage.decode(batch["action"], batch["length"], stage.encode(batch))
+    torch.testing.assert_close(again, stage.reconstruct(batch), atol=1e-3, rtol=1e-3)
+    typical = stage.decode(batch["action"], batch["length"], torch.zeros(6, 32))
+    assert (typical - before).abs().max() > 0.01
+    assert stage.encode(batch).square().mean() < 2
+
+
 def test_checkpoint_is_exact_and_training_goes_on_as_if_nothing_had_happened(batch, tmp_path):
     trained = make_stage(dropout=0.1)
     for seed in range(3):

@@ -8,6 +8,7 @@ import torch
 
 from posegen.errors import WeightsError
 from posegen.inference.requested_motions import SHIPPED_RUN, load_generator
+from posegen.metrics.motion import amplitude
 from posegen.networks.person_parser import PersonParserNetwork
 from posegen.skeletons import SMPL_24
 from posegen.weights import shipped
@@ -43,6 +44,18 @@ def test_longer_motions_of_the_motion_model_go_on_as_they_began():
         steps = np.linalg.norm(np.diff(motion.joints, axis=0), axis=-1).max(axis=1)
         assert steps[50:].max() < 0.7  # metres a frame, of hands and feet in a kick
         assert np.ptp(motion.joints[50:, SMPL_24.index("head"), 1]) < 0.5
+
+
+def test_an_action_that_comes_again_is_as_large_as_before():
+    """Codes that were moved as far as if nothing were known of them threw half as far the second time."""
+    stage = load_generator(SHIPPED_RUN)
+    names = ["throw", "bow"]
+    first, again = [], []
+    for motion in stage.generate(names * 8, [100] * 16, seed=0):
+        first.append(amplitude(motion.joints[:45]))
+        again.append(amplitude(motion.joints[50:95]))
+    for row in range(2):
+        assert 0.85 < np.mean(again[row::2]) / np.mean(first[row::2]) < 1.15
 
 
 def test_unknown_weights_are_named():
