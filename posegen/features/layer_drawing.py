@@ -22,6 +22,7 @@ _ANKLES = joint_indices(["right_ankle", "left_ankle"])
 
 # Depths in lengths of the trunk at which an arm is behind it, and a thigh before it.
 _BEHIND, _LIFTED = -0.3, 0.45
+_BEHIND_LEGS = -1.5  # place in the order of an arm that is behind the trunk: a hand behind the back is behind legs
 _BEFORE_TRUNK = 0.08  # place in the order of an arm that is before the trunk and lifted legs, and behind the head
 # Lengths of the trunk: around the middle of the face, within which a forearm is looked for, and by which it may be
 # behind the ears where it is beside the head.
@@ -79,7 +80,7 @@ def order_by_depth(pose: BodyPoses) -> list[int]:
         arm = (depths[_ELBOWS[side]] + 2 * depths[_WRISTS[side]]) / 3
         hidden = known and arm < _BEHIND
         before_head = 0.4 if not known or _is_before_head(pose, side, trunk) else _BEFORE_TRUNK
-        keys[ARMS[side]] = -0.5 if hidden else before_head
+        keys[ARMS[side]] = _BEHIND_LEGS if hidden else before_head
         keys[ARMS[side]] += 0.01 * np.tanh(arm)
         leg = (depths[_KNEES[side]] + depths[_ANKLES[side]]) / 2
         lifted = known and depths[_KNEES[side]] > _LIFTED
