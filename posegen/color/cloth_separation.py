@@ -41,8 +41,6 @@ class Surroundings:
     """(H, W), how alike both are: 1 on the cloth, 0 on a pattern."""
     sigma: float
     """Scale of shading in pixels."""
-    prevailing: np.ndarray
-    """(3,) L of the cloth, and its a and b at lightness 50."""
 
 
 def find_cloth(image: np.ndarray, core: np.ndarray) -> Surroundings:
@@ -59,9 +57,8 @@ def find_cloth(image: np.ndarray, core: np.ndarray) -> Surroundings:
     for width in (1.5, 1.2, 1.0, 1.0):
         step = lab - local
         near = _likeness(step[..., 0], width * _CLOTH_L) * _likeness(np.hypot(step[..., 1], step[..., 2]), _CLOTH_AB)
-        near *= possible
-        local = _spread(lab, np.where(core, near, 0).astype(np.float32), sigma, peak)
-    return Surroundings(lab[..., 0], ab, local[..., 0], local[..., 1:], near.astype(np.float32), sigma, peak)
+        local = _spread(lab, np.where(core, near * possible, 0).astype(np.float32), sigma, peak)
+    return Surroundings(lab[..., 0], ab, local[..., 0], local[..., 1:], near.astype(np.float32), sigma)
 
 
 def _evenly_lit_ab(ab: np.ndarray, lightness: np.ndarray) -> np.ndarray:
@@ -95,13 +92,12 @@ def find_pieces(around: Surroundings, region: np.ndarray, band: int) -> Pieces:
             continue
         difference = np.median((own - cloth)[piece], axis=0)
         lit = (16 + np.median(own[piece][:, 0])) / (16 + np.median(cloth[piece][:, 0]))
-        too_bright = (16 + np.median(own[piece][:, 0])) / (16 + around.prevailing[0]) > _BRIGHTEST
-        is_shade = np.hypot(*difference[1:]) < _CLOTH_AB and _SHADE[0] < lit < _SHADE[1] and not too_bright
+        is_shade = np.hypot(*difference[1:]) < _CLOTH_AB and _SHADE[0] < lit < _SHADE[1]
         is_shade |= lit < 1 and _have_one_hue(np.median(own[piece], axis=0)[1:], np.median(cloth[piece], axis=0)[1:])
         grown = (cv2.dilate(piece.astype(np.uint8), _disk(size + 1)) > 0) & (closed > 0)
         if is_shade:
             tones |= grown
-        elif too_bright or around.near[piece].mean() < _PIECE_LIKENESS:
+        elif around.near[piece].mean() < _PIECE_LIKENESS:
             found |= grown
     return Pieces(found | _like_pieces(own, cloth, found, unlike > 0), tones & ~found)
 

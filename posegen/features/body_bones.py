@@ -65,6 +65,7 @@ _NARROWEST, _WIDEST = 0.55, 1.45  # across the trunk
 _LEAST_LENGTH = 2.0  # pixels; a bone that points to the viewer has no direction
 _MOST_SHEAR = 0.35  # of the trunk by shoulders or hips that tilt, as a tangent
 _MOST_TURN = np.radians(50.0)  # of the head, relative to the trunk
+_BEFORE_EARS = 0.2  # of the way from the ears to nose and eyes: the middle of a head
 _EARS_PER_EYES = 2.35  # how much farther ears are apart than eyes
 _FACE_WINDOW = 5  # frames, of which most show a face or most do not
 _FOOT_LENGTH = 0.28  # of the trunk's
@@ -89,6 +90,8 @@ class BoneFrame(NamedTuple):
     """(15,) bool: both joints of the bone are known."""
     face: np.ndarray
     """(2,) pixels: the middle of the head, between the ears."""
+    features: np.ndarray
+    """(2,) pixels: the middle of nose and eyes; NaN where they are not all seen."""
 
 
 def trunk_length(pose: BodyPoses) -> float:
@@ -199,7 +202,9 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
         seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0
         vector = toe[:2] - points[ankle] if toe[2] > 0 else np.array([0.0, _FOOT_LENGTH * trunk])
         put(name, points[ankle], vector.astype(np.float64), _perpendicular(vector))
-    return BoneFrame(origins, along, across, seen, middle)
+    nose_and_eyes = JOINTS_OF_FACE[:3]
+    features = points[nose_and_eyes].mean(axis=0) if known[nose_and_eyes].all() else np.full(2, np.nan)
+    return BoneFrame(origins, along, across, seen, middle, features)
 
 
 def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.ndarray:
@@ -319,21 +324,22 @@ def _foot_map(source: np.ndarray, target: np.ndarray, scale: float) -> np.ndarra
 
 
 def _head_middle(points: np.ndarray, known: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Find the point between the ears (2,), around which a head turns: a face that turns away moves off the neck.
+    """Find the middle of a head (2,), around which it turns: one that followed its face would hang beside its neck.
 
-    The ear that a profile hides is as far from the other as eyes are from each other, in a head's proportions.
+    It is a little before the point between the ears. The ear that a profile hides is as far from the other as eyes are
+    from each other, in a head's proportions.
     """
     (right_eye, left_eye), (right_ear, left_ear) = _EYES_AND_EARS
+    face = points[JOINTS_OF_FACE[:3]].mean(axis=0) if known[JOINTS_OF_FACE[:3]].all() else None
+    half = _EARS_PER_EYES * (points[left_eye] - points[right_eye]) / 2
     if known[[right_ear, left_ear]].all():
-        return points[[right_ear, left_ear]].mean(axis=0)
-    if known[[right_eye, left_eye]].all():
-        half = _EARS_PER_EYES * (points[left_eye] - points[right_eye]) / 2
-        if known[right_ear]:
-            return points[right_ear] + half
-        if known[left_ear]:
-            return points[left_ear] - half
-    face = points[JOINTS_OF_FACE][known[JOINTS_OF_FACE]]
-    return np.asarray(face.mean(axis=0)) if len(face) else otherwise
+        ears = points[[right_ear, left_ear]].mean(axis=0)
+    elif face is not None and known[[right_ear, left_ear]].any():
+        ears = points[right_ear] + half if known[right_ear] else points[left_ear] - half
+    else:
+        seen = points[JOINTS_OF_FACE][known[JOINTS_OF_FACE]]
+        return np.asarray(seen.mean(axis=0)) if len(seen) else otherwise
+    return np.asarray(ears if face is None else (1 - _BEFORE_EARS) * ears + _BEFORE_EARS * face)
 
 
 def _head_up(

@@ -72,6 +72,8 @@ class Layer:
     """(V, 15): how much each vertex follows each of `SOFT_BONES`; rows sum to 1."""
     pivots: np.ndarray
     """(V, 2): the joint around which each vertex bends, in pixels; itself where it bends around none."""
+    facing: np.ndarray
+    """(V,) from 0 to 1: how far each vertex moves along with a face that turns."""
     bones: BoneFrame
     """The pose in which it was seen."""
     texture: np.ndarray

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from posegen.features.body_bones import trunk_length
+from posegen.features.body_bones import JOINTS_OF_FACE, trunk_length
 from posegen.features.body_layers import ARMS, HAND_LENGTH, LAYERS, LEGS, BodyLayer, Layer
 from posegen.features.body_pose import BodyPoses
 from posegen.features.mesh_warp import is_covered, sample_texture, target_positions, warp_texture
@@ -17,11 +18,11 @@ from posegen.skeletons import joint_indices
 _WRISTS = joint_indices(["right_wrist", "left_wrist"])
 _ELBOWS = joint_indices(["right_elbow", "left_elbow"])
 _KNEES = joint_indices(["right_knee", "left_knee"])
-_FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
 _ANKLES = joint_indices(["right_ankle", "left_ankle"])
 
 # Depths in lengths of the trunk at which an arm is behind it, and a thigh before it.
 _BEHIND, _LIFTED = -0.3, 0.45
+_BEHIND_LEGS = -1.5  # place in the order of an arm that is behind the trunk: a hand behind the back is behind legs
 _BEFORE_TRUNK = 0.08  # place in the order of an arm that is before the trunk and lifted legs, and behind the head
 # Lengths of the trunk: around the middle of the face, within which a forearm is looked for, and by which it may be
 # behind the ears where it is beside the head.
@@ -48,6 +49,22 @@ class LayeredFrame:
     filled in, borrowed hair or nobody."""
 
 
+class LayerMotion(NamedTuple):
+    """Motion of the layers of one pose to another pose."""
+
+    maps: np.ndarray
+    """(15, 2, 3) of `bone_maps`."""
+    turns: np.ndarray
+    """(15,) of `bone_turns`."""
+    face: np.ndarray
+    """(2,) of `face_turn`."""
+
+    def move(self, layer: Layer) -> np.ndarray:
+        """Return where the vertices of a layer are, (V, 2)."""
+        vertices = layer.mesh.vertices + layer.facing[:, None] * self.face
+        return move_vertices(vertices, layer.weights, layer.pivots, self.maps, self.turns)
+
+
 def order_by_depth(pose: BodyPoses) -> list[int]:
     """Return the numbers of `LAYERS` from back to front, by the pose's depths; unknown, arms are in front.
 
@@ -63,7 +80,7 @@ def order_by_depth(pose: BodyPoses) -> list[int]:
         arm = (depths[_ELBOWS[side]] + 2 * depths[_WRISTS[side]]) / 3
         hidden = known and arm < _BEHIND
         before_head = 0.4 if not known or _is_before_head(pose, side, trunk) else _BEFORE_TRUNK
-        keys[ARMS[side]] = -0.5 if hidden else before_head
+        keys[ARMS[side]] = _BEHIND_LEGS if hidden else before_head
         keys[ARMS[side]] += 0.01 * np.tanh(arm)
         leg = (depths[_KNEES[side]] + depths[_ANKLES[side]]) / 2
         lifted = known and depths[_KNEES[side]] > _LIFTED
@@ -76,20 +93,20 @@ def _is_before_head(pose: BodyPoses, side: int, trunk: float) -> bool:
     elbow, wrist = (
         np.array([*pose.keypoints[joint, :2], pose.depths[joint]]) for joint in (_ELBOWS[side], _WRISTS[side])
     )
-    seen = pose.keypoints[_FACE, 2] > 0
+    seen = pose.keypoints[JOINTS_OF_FACE, 2] > 0
     if not (np.isfinite(wrist).all() and np.isfinite(elbow).all() and seen.any()):
         return True
-    head = pose.keypoints[_FACE, :2][seen].mean(axis=0)
-    depth = np.nan_to_num(pose.depths[_FACE][seen]).min()  # of the ears, or what is behind the rest
+    head = pose.keypoints[JOINTS_OF_FACE, :2][seen].mean(axis=0)
+    depth = np.nan_to_num(pose.depths[JOINTS_OF_FACE][seen]).min()  # of the ears, or what is behind the rest
     length = max(float(np.linalg.norm(wrist - elbow)), 1e-9)
     places = elbow + np.linspace(0, 1 + HAND_LENGTH * trunk / length, _LOOKS)[:, None] * (wrist - elbow)
     near = np.hypot(*(places[:, :2] - head).T) < _HEAD_RADIUS * trunk
     return bool((near & (places[:, 2] > depth - _BESIDE_HEAD * trunk)).any())
 
 
-def lay_over(canvas: np.ndarray, layer: Layer, maps: tuple[np.ndarray, np.ndarray]) -> None:
-    """Draw a layer onto a canvas (H, W, 3) uint8, by the maps and turns of `bone_maps` and `bone_turns`."""
-    moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
+def lay_over(canvas: np.ndarray, layer: Layer, motion: LayerMotion) -> None:
+    """Draw a layer onto a canvas (H, W, 3) uint8."""
+    moved = motion.move(layer)
     step = max(round(canvas.shape[0] / _SAMPLES), 2)
     warped = warp_texture(layer.texture, layer.mesh, moved, canvas.shape[:2], step)
     if warped is not None:
@@ -99,7 +116,7 @@ def lay_over(canvas: np.ndarray, layer: Layer, maps: tuple[np.ndarray, np.ndarra
 def record_layer(
     record: LayeredFrame,
     layer: Layer,
-    maps: tuple[np.ndarray, np.ndarray],
+    motion: LayerMotion,
     index: int,
     is_own: bool,
     is_borrowed: bool,
@@ -107,7 +124,7 @@ def record_layer(
     """Draw a layer onto the picture of a record, and write down where its pixels come from."""
     height, width = record.opacity.shape
     step = max(round(height / _SAMPLES), 2)
-    moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
+    moved = motion.move(layer)
     found = target_positions(layer.mesh, moved, (height, width), step, layer.texture[..., 3])
     if found is None:
         return

@@ -18,6 +18,7 @@ from posegen.features.body_layers import (
     BodyLayer,
     Layer,
 )
+from posegen.features.face_turning import facing_of
 from posegen.features.layer_division import LayerDivision
 from posegen.features.layer_skinning import LayerSkinning
 from posegen.features.matte import nearest_known
@@ -86,6 +87,7 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
             mesh,
             weights,
             pivots,
+            facing_of(division.bones, mesh.vertices) * (index == BodyLayer.HEAD),
             division.bones,
             np.zeros((0, 0, 4), np.uint8),
         )

@@ -41,8 +41,9 @@ from posegen.features.body_layers import (
     Layer,
 )
 from posegen.features.body_pose import BodyPoses
+from posegen.features.face_turning import face_turn
 from posegen.features.layer_division import LayerDivision
-from posegen.features.layer_drawing import LayeredFrame, lay_over, order_by_depth, record_layer
+from posegen.features.layer_drawing import LayeredFrame, LayerMotion, lay_over, order_by_depth, record_layer
 from posegen.features.layer_making import FEWEST_PIXELS, make_layers
 from posegen.features.matte import nearest_known
 from posegen.features.skinning import bone_turns
@@ -222,7 +223,7 @@ def draw_layers(
         record: Where it is written down what each pixel shows; its picture is the canvas.
     """
     targets: dict[int, BoneFrame] = {}
-    maps: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # layers that were seen in one pose share them
+    maps: dict[int, LayerMotion] = {}  # layers that were seen in one pose share them
     face_is_seen = shows_face(pose)
     for index in order_by_depth(pose):
         if index not in views:
@@ -237,7 +238,8 @@ def draw_layers(
         if layer is not None:
             if id(layer.bones) not in maps:
                 moved = bone_maps(layer.bones, target, scale)
-                maps[id(layer.bones)] = moved, bone_turns(moved, layer.bones, target)
+                face = face_turn(layer.bones, target, moved) if face_is_seen and not other_side else np.zeros(2)
+                maps[id(layer.bones)] = LayerMotion(moved, bone_turns(moved, layer.bones, target), face)
             if record is None:
                 lay_over(canvas, layer, maps[id(layer.bones)])
             else:

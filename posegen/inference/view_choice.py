@@ -16,9 +16,12 @@ THREE_QUARTER = 35.0
 
 _HARD_TO_SEE = 0.75  # share of the movement below which a view hides it
 _GAIN = 1.14  # by which a three-quarter view must show more
+_SHORT = 0.75  # of a thigh's length that is seen: less is too short
+_OFTEN, _SELDOM = 0.1, 0.67  # share of the frames in which thighs are, and how much fewer they must be in another view
 _SIDEWAYS = 40.0  # degrees: people who are turned further in a photo stay as they are turned
 _EQUAL = 0.03  # shares that differ by less are the same
 _NEARER = 0.02  # metres, on average over the ways
+_KNEES, _HIPS = (joint_indices([f"left_{name}", f"right_{name}"], SMPL_24) for name in ("knee", "hip"))
 _PELVIS = SMPL_24.index("pelvis")
 _MOVING = joint_indices(
     [f"{side}_{name}" for side in ("left", "right") for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")],
@@ -49,15 +52,17 @@ def visible_movement(motion: Motion) -> Views:
 def choose_yaw(motion: Motion) -> float:
     """Return by how many degrees a person who does a motion is to be turned, to their left where it is positive.
 
-    0 unless the front shows less than three quarters of the movement and a three-quarter view a seventh more. Of two
-    that show as much, it is the one in which what moves is nearer to the viewer, and otherwise to the left.
+    0 unless the front shows less than three quarters of the movement and a three-quarter view a seventh more, or the
+    front often foreshortens thighs, as in a squat, and a three-quarter view seldom. Of two that show as much, it is the
+    one in which what moves is nearer to the viewer, and otherwise to the left.
 
     Args:
         motion: Faces the viewer.
     """
     front, right, left = visible_movement(motion)
     best = max(right, left)
-    if front >= _HARD_TO_SEE or best < _GAIN * front:
+    is_hidden = front < _HARD_TO_SEE and best >= _GAIN * front
+    if not (is_hidden or _front_shortens_thighs(motion)):
         return 0.0
     if abs(right - left) > _EQUAL:
         return THREE_QUARTER if left > right else -THREE_QUARTER
@@ -79,6 +84,19 @@ def _turned(vectors: np.ndarray, yaw: float) -> np.ndarray:
     cos, sin = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
     x, y, z = np.moveaxis(vectors, -1, 0)
     return np.stack([cos * x + sin * z, y, cos * z - sin * x], axis=-1)
+
+
+def _front_shortens_thighs(motion: Motion) -> bool:
+    """Return whether the front often shows thighs too short, and so a dwarf, and a three-quarter view seldom."""
+    front, *turned = (_share_of_short_thighs(motion, yaw) for yaw in (0.0, -THREE_QUARTER, THREE_QUARTER))
+    return front > _OFTEN and min(turned) < _SELDOM * front
+
+
+def _share_of_short_thighs(motion: Motion, yaw: float) -> float:
+    """Measure in which share of the frames a thigh is seen too short."""
+    thighs = _turned(motion.joints[:, _KNEES] - motion.joints[:, _HIPS], yaw)
+    lengths = np.maximum(np.linalg.norm(thighs, axis=-1), 1e-9)
+    return float((np.linalg.norm(thighs[..., :2], axis=-1) < _SHORT * lengths).mean())
 
 
 def _steps(motion: Motion) -> np.ndarray:

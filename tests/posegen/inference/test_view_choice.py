@@ -39,6 +39,13 @@ def test_what_goes_to_the_viewer_is_seen_from_three_quarters(action, subject):
     assert abs(choose_yaw(facing(action, subject))) == THREE_QUARTER
 
 
+@pytest.mark.parametrize("subject", range(4))
+@pytest.mark.parametrize("action", ["squat", "lunge"])
+def test_thighs_that_the_front_shortens_are_seen_from_three_quarters(action, subject):
+    """Whoever goes up and down is seen to move from the front, but as a dwarf."""
+    assert abs(choose_yaw(facing(action, subject))) == THREE_QUARTER
+
+
 def test_a_still_motion_is_seen_whole():
     still = Motion.from_joints(facing("bow").joints[:1].repeat(5, axis=0), 25.0)
     assert visible_movement(still) == (1, 1, 1) and choose_yaw(still) == 0
