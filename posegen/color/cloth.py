@@ -14,7 +14,7 @@ from posegen.features.smoothstep import smoothstep
 _FADING = 0.2
 _PATTERN_RANGE = (3.0, 97.0)  # lightnesses of patterns
 _DARK = (12.0, 38.0)  # lightness of cloth whose shading is noise and sheen for the most part, and for no part
-_BRIGHT_SPREAD = 0.16  # of log q: 5th percentile of the shading of bright cloth in even light
+_BRIGHT_SPREAD = np.array([0.16, 0.08])  # of log q: shading of bright cloth in even light, below and above its median
 _SHEEN, _MOST_SHEEN = 9.0, 8.0  # L that folds rise above black cloth, and by how much they are amplified for that
 _BLACK = np.array([16.0, 0.0, 0.0])  # L, a, b and this are in proportion to the cube root of light
 _HUES, _LIGHTNESSES = 721, 401  # of the gamut's table
@@ -80,8 +80,7 @@ class ClothFacts:
         # Dark cloth shows sheen and noise rather than shading: as much of it is kept as bright cloth has.
         dark = 1 - smoothstep(own, *_DARK)
         towards_bright = dark * np.clip((lightness - own) / 40, 0, 1)
-        gain_down = 1 - towards_bright * (1 - min(1.0, _BRIGHT_SPREAD / down))
-        gain_up = 1.0
+        gain_down, gain_up = 1 - towards_bright * (1 - np.minimum(1.0, _BRIGHT_SPREAD / (down, up)))
         if black > 0:  # a ratio shows nothing on black: folds are its sheen
             wanted = np.log1p(_SHEEN / (lightness + 16))
             gain_up += black * (np.clip(wanted / up, 1, _MOST_SHEEN) - 1)

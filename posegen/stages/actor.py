@@ -285,8 +285,8 @@ def _mask(batch: Batch) -> Tensor:
 
 
 _REFERENCE = Actor.Config(repeat_last=True, skip_last_start=True, count_zeros=True)
-# What two cores do in two and a half hours: as wide as keeps them busy, and a code that costs little, for codes that cost
-# much freeze motion; so they are drawn from where the encoder has them.
+# What two cores do in two and a half hours: as wide as keeps them busy, and a code that costs little, since codes that
+# cost much freeze motion; so they are drawn from where the encoder has them.
 _SMALL = Actor.Config(
     num_epochs=80,
     epoch_size=15000,

@@ -122,6 +122,17 @@ def test_black_becomes_white_with_folds_and_without_blotches():
     assert np.quantile(np.hypot(painted[..., 1], painted[..., 2])[region], 0.95) < 4
 
 
+@pytest.mark.parametrize("crushed", [0.35, 0.5])
+def test_light_on_black_is_no_second_colour(crushed):
+    """A camera has crushed the middle of a black shirt and shows its sides: as a ratio these are many times as bright."""
+    away = np.abs(np.linspace(-1.7, 1.7, WIDTH))
+    light = np.clip((away - crushed) / (1 - crushed), 0, 1) ** 2 + 0.002
+    image, labels = render((16.0, 4.0, -8.0), np.tile(light, (HEIGHT, 1)), noise=4.0)
+    painted = rgb_to_lab(GarmentPaint(image, labels, "upper").apply(COLORS["teal"]))
+    first, last = np.quantile(painted[..., 0][inner(labels, 1)], [0.25, 0.75])
+    assert last - first < 7.0
+
+
 @pytest.mark.parametrize("target", ["#d62020", "navy", "white", "black", "#ffd1dc"])
 @pytest.mark.parametrize("pair", [((85.0, 0.0, 0.0), (35.0, 0.0, 0.0)), ((20.0, 4.0, -12.0), (80.0, 0.0, 0.0))])
 def test_stripes_stay_stripes(target, pair):
