@@ -457,7 +457,7 @@ class MotionDiffusion(MotionGenerator):
 # On HumanAct12 (docs/results.md), 15 CPU-minutes: without dropout FID is lower after as many steps, guidance halves it
 # again, and samples around motions keep what is generated nearly as far from them as they are from each other.
 _SMALL = MotionDiffusion.Config(
-    num_epochs=15, epoch_size=102400, width=768, num_blocks=4, dropout=0.0, blend=0.3, drop_action=0.05, guidance=1.6
+    num_epochs=15, epoch_size=102400, width=768, num_blocks=4, dropout=0.0, blend=0.4, drop_action=0.05, guidance=1.6
 )
 MotionDiffusion.presets = {
     "posegen": MotionDiffusion.Config(),

@@ -124,7 +124,7 @@ def test_black_becomes_white_with_folds_and_without_blotches():
 
 @pytest.mark.parametrize("crushed", [0.35, 0.5])
 def test_light_on_black_is_no_second_colour(crushed):
-    """A camera has crushed the middle of a black shirt and shows its sides: as a ratio these are many times as bright."""
+    """A camera has crushed the middle of a black shirt and shows its sides, which are many times as bright."""
     away = np.abs(np.linspace(-1.7, 1.7, WIDTH))
     light = np.clip((away - crushed) / (1 - crushed), 0, 1) ** 2 + 0.002
     image, labels = render((16.0, 4.0, -8.0), np.tile(light, (HEIGHT, 1)), noise=4.0)
