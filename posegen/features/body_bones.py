@@ -44,6 +44,7 @@ PARENTS: dict[int, int] = {
 _MIRROR = joint_indices([swap_left_right(name) for name in OPENPOSE_18])
 JOINTS_OF_FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
 """Joints of OpenPose-18 that are in the face."""
+_NOSE_AND_EYES = JOINTS_OF_FACE[:3]
 _EYES_AND_EARS = (joint_indices(["right_eye", "left_eye"]), joint_indices(["right_ear", "left_ear"]))
 _NECK = int(joint_indices(["neck"])[0])
 _SHOULDERS = joint_indices(["right_shoulder", "left_shoulder"])
@@ -71,9 +72,7 @@ _FACE_WINDOW = 5  # frames, of which most show a face or most do not
 _FOOT_LENGTH = 0.28  # of the trunk's
 _STANDING = (0.3, 0.6)  # sine of the angle by which a foot points down in a picture, of one that may stand
 _MOST_ASIDE = 0.5  # of its height, by which the toes of a standing foot move to a side
-_WIDER = (
-    0.4  # by which it is wider, for each of its heights by which the toes are farther to a side than in the picture
-)
+_WIDER = 0.4  # by which it is wider, for each of its heights by which its toes are farther to a side than before
 _STRETCHED_FOOT = (0.8, 1.25)  # width and height of a standing foot, relative to the picture
 
 
@@ -135,10 +134,9 @@ def shows_front(pose: BodyPoses) -> bool:
 
 def shows_face(pose: BodyPoses) -> bool:
     """Return True if the nose or the eyes are seen; estimators guess them on the back of a head, behind the ears."""
-    nose_and_eyes, ears = JOINTS_OF_FACE[:3], JOINTS_OF_FACE[3:]
-    depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
+    depth = float(np.mean(pose.depths[_NOSE_AND_EYES]) - np.mean(pose.depths[JOINTS_OF_FACE[3:]]))
     behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
-    return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
+    return bool((pose.keypoints[_NOSE_AND_EYES, 2] > 0).any()) and not behind
 
 
 def drop_hidden_faces(poses: BodyPoses) -> np.ndarray:
@@ -149,7 +147,7 @@ def drop_hidden_faces(poses: BodyPoses) -> np.ndarray:
     hidden = np.array([not shows_face(poses[row]) for row in range(len(poses))])
     near = np.convolve(np.pad(hidden, _FACE_WINDOW // 2, mode="edge"), np.ones(_FACE_WINDOW), mode="valid")
     keypoints = poses.keypoints.copy()
-    keypoints[np.ix_(near > _FACE_WINDOW / 2, JOINTS_OF_FACE[:3])] = 0
+    keypoints[np.ix_(near > _FACE_WINDOW / 2, _NOSE_AND_EYES)] = 0
     return keypoints
 
 
@@ -187,7 +185,8 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
 
     put("chest", shoulders, spine, _trunk_width(pose, _SHOULDERS, spine))
     put("pelvis", hips, -spine, _trunk_width(pose, _HIPS, spine))
-    middle = _head_middle(points, known, shoulders - 0.4 * spine)
+    features = points[_NOSE_AND_EYES].mean(axis=0) if known[_NOSE_AND_EYES].all() else np.full(2, np.nan)
+    middle = _head_middle(points, known, features, shoulders - 0.4 * spine)
     up = _head_up(points, known, shoulders, middle, spine)
     put("head", shoulders, up, _perpendicular(up))
     for name, (near, far) in _LIMBS.items():
@@ -202,8 +201,6 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
         seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0
         vector = toe[:2] - points[ankle] if toe[2] > 0 else np.array([0.0, _FOOT_LENGTH * trunk])
         put(name, points[ankle], vector.astype(np.float64), _perpendicular(vector))
-    nose_and_eyes = JOINTS_OF_FACE[:3]
-    features = points[nose_and_eyes].mean(axis=0) if known[nose_and_eyes].all() else np.full(2, np.nan)
     return BoneFrame(origins, along, across, seen, middle, features)
 
 
@@ -323,23 +320,23 @@ def _foot_map(source: np.ndarray, target: np.ndarray, scale: float) -> np.ndarra
     return stands * level + (1 - stands) * turned
 
 
-def _head_middle(points: np.ndarray, known: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+def _head_middle(points: np.ndarray, known: np.ndarray, features: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
     """Find the middle of a head (2,), around which it turns: one that followed its face would hang beside its neck.
 
     It is a little before the point between the ears. The ear that a profile hides is as far from the other as eyes are
     from each other, in a head's proportions.
     """
     (right_eye, left_eye), (right_ear, left_ear) = _EYES_AND_EARS
-    face = points[JOINTS_OF_FACE[:3]].mean(axis=0) if known[JOINTS_OF_FACE[:3]].all() else None
+    shows_features = bool(np.isfinite(features).all())
     half = _EARS_PER_EYES * (points[left_eye] - points[right_eye]) / 2
     if known[[right_ear, left_ear]].all():
         ears = points[[right_ear, left_ear]].mean(axis=0)
-    elif face is not None and known[[right_ear, left_ear]].any():
+    elif shows_features and known[[right_ear, left_ear]].any():
         ears = points[right_ear] + half if known[right_ear] else points[left_ear] - half
     else:
         seen = points[JOINTS_OF_FACE][known[JOINTS_OF_FACE]]
         return np.asarray(seen.mean(axis=0)) if len(seen) else otherwise
-    return np.asarray(ears if face is None else (1 - _BEFORE_EARS) * ears + _BEFORE_EARS * face)
+    return np.asarray((1 - _BEFORE_EARS) * ears + _BEFORE_EARS * features if shows_features else ears)
 
 
 def _head_up(

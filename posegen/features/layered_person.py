@@ -223,7 +223,7 @@ def draw_layers(
         record: Where it is written down what each pixel shows; its picture is the canvas.
     """
     targets: dict[int, BoneFrame] = {}
-    maps: dict[int, LayerMotion] = {}  # layers that were seen in one pose share them
+    motions: dict[int, LayerMotion] = {}  # layers that were seen in one pose share them
     face_is_seen = shows_face(pose)
     for index in order_by_depth(pose):
         if index not in views:
@@ -236,12 +236,12 @@ def draw_layers(
         shown = OTHER_SIDE.get(index, index) if other_side else index
         layer = view.layer(shown, face_is_seen)
         if layer is not None:
-            if id(layer.bones) not in maps:
+            if id(layer.bones) not in motions:
                 moved = bone_maps(layer.bones, target, scale)
                 face = face_turn(layer.bones, target, moved) if face_is_seen and not other_side else np.zeros(2)
-                maps[id(layer.bones)] = LayerMotion(moved, bone_turns(moved, layer.bones, target), face)
+                motions[id(layer.bones)] = LayerMotion(moved, bone_turns(moved, layer.bones, target), face)
             if record is None:
-                lay_over(canvas, layer, maps[id(layer.bones)])
+                lay_over(canvas, layer, motions[id(layer.bones)])
             else:
                 is_own = layer is view.layers.get(shown)  # the back of a head shows hair of elsewhere
-                record_layer(record, layer, maps[id(layer.bones)], shown, is_own, shown in view.borrowed)
+                record_layer(record, layer, motions[id(layer.bones)], shown, is_own, shown in view.borrowed)

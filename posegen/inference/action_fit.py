@@ -23,7 +23,7 @@ from posegen.features.body_layers import ARMS, LIMB_CHAINS
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layer_division import find_front_leg
 from posegen.features.layered_person import FORESHORTENED, hides_hand
-from posegen.inference.body_measures import facing_yaw
+from posegen.inference.body_measures import BodyMeasures, facing_yaw, measure_body
 from posegen.perception.body import FAINTEST
 from posegen.skeletons import joint_indices
 
@@ -84,6 +84,11 @@ class PhotoBody:
     def trunk(self) -> float:
         """Length of the trunk in pixels."""
         return trunk_length(self.pose)
+
+    @cached_property
+    def measures(self) -> BodyMeasures:
+        """Measures of the body, for poses to be fitted to it."""
+        return measure_body(self.pose)
 
     @cached_property
     def yaw(self) -> float:

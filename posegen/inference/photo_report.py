@@ -26,7 +26,7 @@ from posegen.inference.action_fit import (
     point,
     sees,
 )
-from posegen.inference.body_measures import facing_yaw, measure_body
+from posegen.inference.body_measures import facing_yaw
 from posegen.inference.motion_to_pose import face_viewer
 from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.view_choice import yaw_for
@@ -69,12 +69,7 @@ def assess_photo(
     """
     if not has_trunk(body.pose):
         return PhotoReport(findings, {})
-    actions, measures = {}, measure_body(body.pose)
-    for name, motion in motions.items():
-        facing = face_viewer(motion)
-        poses = fit_motion(face_viewer(facing, yaw_for(facing, body.pose)), body.pose, size, measures)
-        actions[name] = judge_action(body, poses)
-    return PhotoReport(findings, actions)
+    return PhotoReport(findings, {name: _judge_motion(body, size, motion) for name, motion in motions.items()})
 
 
 def warn_of_action(name: str, body: PhotoBody, poses: BodyPoses, size: tuple[int, int]) -> list[str]:
@@ -99,9 +94,15 @@ def _find_suiting(body: PhotoBody, size: tuple[int, int]) -> Iterator[str]:
     """Find actions that a photo suits, of the first few."""
     subject = corpus.make_subject(0, 0)
     for name in islice(corpus.ACTIONS, _LOOKED_AT):
-        motion = {name: corpus.perform(name, subject, frames=_FEW_FRAMES)}
-        if assess_photo(body, size, motion, []).actions[name].suitability == "good":
+        if _judge_motion(body, size, corpus.perform(name, subject, frames=_FEW_FRAMES)).suitability == "good":
             yield name
+
+
+def _judge_motion(body: PhotoBody, size: tuple[int, int], motion: Motion) -> ActionFit:
+    """Judge a motion in the view in which it is drawn."""
+    facing = face_viewer(motion)
+    poses = fit_motion(face_viewer(facing, yaw_for(facing, body.pose)), body.pose, size, body.measures)
+    return judge_action(body, poses)
 
 
 def find_weaknesses(pose: BodyPoses, others: int = 0) -> list[str]:

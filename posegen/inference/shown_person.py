@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -110,7 +110,7 @@ class ShownPerson:
         """The first."""
         return self.photos[0]
 
-    @property
+    @cached_property
     def body(self) -> PhotoBody:
         """The body in the first one, by which actions are judged."""
         return PhotoBody.of(self.photo.pose, self.photo.labels, self.seen)

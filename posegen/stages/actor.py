@@ -233,12 +233,12 @@ class Actor(MotionGenerator):
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:
         """Return the means of the posterior, as codes of N(0, I)."""
-        mean, _ = self.encoder(batch["motion"], batch["action"], _mask(batch))
+        mean, _ = self._posterior(batch)
         return mean if self.prior is None else self.prior.standardize(mean, batch["action"])
 
     @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Tensor:
-        mean, _ = self.encoder(batch["motion"], batch["action"], _mask(batch))
+        mean, _ = self._posterior(batch)
         return self.decoder(mean, batch["action"], _mask(batch))
 
     @torch.no_grad()
@@ -254,14 +254,15 @@ class Actor(MotionGenerator):
             return
         rounds, count = _FITTED
         batches = (batch for k in range(rounds) for batch in fixed_batch(samples, count, self.config.batch_size, k))
-        found = [self._posterior({name: value.to(self.device) for name, value in batch.items()}) for batch in batches]
+        own = ({name: value.to(self.device) for name, value in batch.items()} for batch in batches)
+        found = [(*self._posterior(batch), batch["action"]) for batch in own]
         mean, logvar, action = (torch.cat(rows) for rows in zip(*found, strict=True))
         self.prior.fit(mean, logvar.exp(), action)
 
-    def _posterior(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean and logvar (N, Z) of a batch's motions, and their actions (N,)."""
+    def _posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean and logvar (N, Z) of a batch's motions."""
         mean, logvar = self.encoder(batch["motion"], batch["action"], _mask(batch))
-        return mean, logvar, batch["action"]
+        return mean, logvar
 
     def _real_surface(self, batch: Batch) -> Tensor:
         """Return joints and markers (N, T, 96, 3) of real motions, which the samples have posed."""
