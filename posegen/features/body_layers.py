@@ -74,6 +74,8 @@ class Layer:
     """(V, 2): the joint around which each vertex bends, in pixels; itself where it bends around none."""
     facing: np.ndarray
     """(V,) from 0 to 1: how far each vertex moves along with a face that turns."""
+    slack: np.ndarray
+    """(V, 2) pixels by which each vertex moves as the arm that it follows is lowered to the trunk."""
     bones: BoneFrame
     """The pose in which it was seen."""
     texture: np.ndarray

@@ -58,10 +58,13 @@ class LayerMotion(NamedTuple):
     """(15,) of `bone_turns`."""
     face: np.ndarray
     """(2,) of `face_turn`."""
+    lowered: np.ndarray
+    """(15,) of `lowered_arms`."""
 
     def move(self, layer: Layer) -> np.ndarray:
         """Return where the vertices of a layer are, (V, 2)."""
         vertices = layer.mesh.vertices + layer.facing[:, None] * self.face
+        vertices += (layer.weights @ self.lowered)[:, None] * layer.slack
         return move_vertices(vertices, layer.weights, layer.pivots, self.maps, self.turns)
 
 

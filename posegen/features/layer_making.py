@@ -88,6 +88,7 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
             weights,
             pivots,
             facing_of(division.bones, mesh.vertices) * (index == BodyLayer.HEAD),
+            skinning.slack(index, mesh.vertices),
             division.bones,
             np.zeros((0, 0, 4), np.uint8),
         )

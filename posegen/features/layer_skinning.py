@@ -14,6 +14,8 @@ from posegen.features.smoothstep import smoothstep
 _CROTCH = 0.3  # of a thigh by which the inner side follows it later than the outer side
 _CHIN = (0.55, 0.9)  # of the way from the ears to the shoulders: the chin, and where the neck follows the chest
 _CHIN_CURVE = 0.7  # of that way, by which a jaw ends higher one such way beside the chin
+_LOOSE = 0.75  # usual half widths of an arm beside its bone, beyond which a sleeve folds as the arm is lowered
+_FOLDED = 0.85  # of what lies beyond, by which it does
 _ARMPIT = 0.35  # of an upper arm by which the side of the armpit follows it later than the outer side
 
 
@@ -90,6 +92,17 @@ class LayerSkinning:
             joints = inner * points + (1 - inner) * joints
         return joints
 
+    def slack(self, index: int, points: np.ndarray) -> np.ndarray:
+        """Return by how much the vertices (V, 2) of a layer move as an arm is lowered to the trunk, (V, 2) pixels.
+
+        A sleeve hangs from an arm that is held away from the trunk; beside the trunk there is no room for it.
+        """
+        if index not in ARMS:
+            return np.zeros_like(points)
+        across, side = self._towards_armpit(points, index)
+        beyond = np.maximum(across - _LOOSE * USUAL_HALF_WIDTHS["upper_arm"] * self.trunk, 0)
+        return np.asarray(-_FOLDED * beyond[:, None] * side)
+
     def _head_weights(self, points: np.ndarray) -> np.ndarray:
         """The head down to the chin, whose curve is seen where it comes before the chest, and the chest below."""
         weights = np.zeros((len(points), len(SOFT_BONES)))
@@ -145,12 +158,21 @@ class LayerSkinning:
 
     def _at_armpit(self, points: np.ndarray, arm: int) -> np.ndarray:
         """Measure the position of points (N, 2) from an arm's bone towards the armpit, 0 to 1 at the arm's edge."""
+        across, _ = self._towards_armpit(points, arm)
         bone, chest = SOFT_BONES.index(LIMB_CHAINS[arm][0]), SOFT_BONES.index("chest")
-        along, down = self.bones.along[bone], self.bones.along[chest]
-        along, down = (vector / max(np.hypot(*vector), 1e-9) for vector in (along, down))
-        inwards = self.bones.origins[chest] - self.bones.origins[bone]
-        side = down + 0.5 * inwards / max(np.hypot(*inwards), 1e-9)
-        side -= (side @ along) * along
-        side *= np.clip(2 * (1 + along @ down), 0, 1) / max(np.hypot(*side), 1e-9)  # a raised arm has it elsewhere
-        half = USUAL_HALF_WIDTHS["upper_arm"] * self.trunk
-        return np.clip((points - self.bones.origins[bone]) @ side / half, 0, 1)
+        along, down = _unit(self.bones.along[bone]), _unit(self.bones.along[chest])
+        hanging = np.clip(2 * (1 + along @ down), 0, 1)  # a raised arm has it elsewhere
+        return np.clip(hanging * across / (USUAL_HALF_WIDTHS["upper_arm"] * self.trunk), 0, 1)
+
+    def _towards_armpit(self, points: np.ndarray, arm: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far points (N, 2) lie beside an upper arm on the side of the armpit, (N,) pixels, and its unit
+        vector (2,)."""
+        bone, chest = SOFT_BONES.index(LIMB_CHAINS[arm][0]), SOFT_BONES.index("chest")
+        along = _unit(self.bones.along[bone])
+        side = _unit(self.bones.along[chest]) + 0.5 * _unit(self.bones.origins[chest] - self.bones.origins[bone])
+        side = _unit(side - (side @ along) * along)
+        return (points - self.bones.origins[bone]) @ side, side
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return np.asarray(vector / max(np.hypot(*vector), 1e-9))

@@ -46,7 +46,7 @@ from posegen.features.layer_division import LayerDivision
 from posegen.features.layer_drawing import LayeredFrame, LayerMotion, lay_over, order_by_depth, record_layer
 from posegen.features.layer_making import FEWEST_PIXELS, make_layers
 from posegen.features.matte import nearest_known
-from posegen.features.skinning import bone_turns
+from posegen.features.skinning import bone_turns, lowered_arms
 from posegen.person_classes import PersonClass
 
 _LEAST_HAND = 0.005  # squared lengths of the trunk: of skin, if a hand is seen
@@ -239,7 +239,9 @@ def draw_layers(
             if id(layer.bones) not in motions:
                 moved = bone_maps(layer.bones, target, scale)
                 face = face_turn(layer.bones, target, moved) if face_is_seen and not other_side else np.zeros(2)
-                motions[id(layer.bones)] = LayerMotion(moved, bone_turns(moved, layer.bones, target), face)
+                motions[id(layer.bones)] = LayerMotion(
+                    moved, bone_turns(moved, layer.bones, target), face, lowered_arms(layer.bones, target)
+                )
             if record is None:
                 lay_over(canvas, layer, motions[id(layer.bones)])
             else:

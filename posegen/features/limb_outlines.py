@@ -14,6 +14,7 @@ _ALONG_EDGE = ((0.0, np.inf), (-np.inf, 0.95))  # of an upper arm, and of a fore
 _PAST = 2.5  # half widths that pixels past such an edge are farther away
 _CONTRAST = 30.0  # levels by which what lies before it differs from what lies beyond, if there is one
 _SLIMMEST = 0.6  # of the usual half widths
+_FEWEST_SEEN = 3  # points of the nine on a bone: the underside of a sleeve is seen from near the elbow alone
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
 
 
@@ -116,7 +117,9 @@ class LimbOutlines:
             inside = (xs >= 0) & (ys >= 0) & (xs < width) & (ys < height)
             person = inside & (self.matte[ys.clip(0, height - 1), xs.clip(0, width - 1)] > 0.5)
             ends = np.where(person.all(axis=1), np.inf, reach[(~person).argmax(axis=1)])
-            sides.append(float(np.median(ends)))
+            seen = ends[np.isfinite(ends)]
+            few = SOFT_BONES[bone].endswith("upper_arm") and len(seen) >= _FEWEST_SEEN
+            sides.append(float(np.median(seen if few else ends)))
         return middles, normal, sides
 
     def _points_on(self, bone: int) -> np.ndarray:

@@ -35,6 +35,22 @@ def bone_turns(maps: np.ndarray, source: BoneFrame, target: BoneFrame) -> np.nda
     return turns
 
 
+def lowered_arms(source: BoneFrame, target: BoneFrame) -> np.ndarray:
+    """Return how far arms are lowered: (15,) from 0 to 1, for an upper arm that hangs; 0 for other bones.
+
+    Args:
+        source: Of the picture.
+        target: Of the pose to show.
+    """
+    lowered = np.zeros(len(source.origins))
+    for arm in _ARMS:
+        if source.seen[arm] and target.seen[arm]:
+            (before, sense), (after, other) = (_raised(frame, arm) for frame in (source, target))
+            if sense == other and before > 0:
+                lowered[arm] = np.clip(1 - after / before, 0, 1)
+    return lowered
+
+
 def move_vertices(
     vertices: np.ndarray, weights: np.ndarray, pivots: np.ndarray, maps: np.ndarray, turns: np.ndarray
 ) -> np.ndarray:

@@ -17,7 +17,7 @@ from posegen.features.layer_making import make_layers
 from posegen.features.layered_person import LayeredPerson, hides_hand
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
-from tests.support.drawn_person import COLORS, ROOM, SIZE, draw_person, make_pose
+from tests.support.drawn_person import COLORS, ROOM, SIZE, DrawnPerson, draw_person, make_pose
 
 ARM_UP = {"left_elbow": (92, 30), "left_wrist": (98, 12)}
 SKIRT = LAYERS.index("skirt")
@@ -131,6 +131,39 @@ def test_cloth_at_the_armpit_folds_away():
     raised = make_pose({"left_elbow": (90, 26), "left_wrist": (94, 6)})
     frame = LayeredPerson.take_apart(image, pose, labels, matte, person.background).frame(raised)
     assert np.abs(frame[56:84, 85:].astype(int) - ROOM).max() <= 2
+
+
+def draw_sleeve() -> DrawnPerson:
+    """A person whose wide left sleeve hangs from the arm: its underside is seen near the elbow alone."""
+    person, pose = draw_person(), make_pose({"left_elbow": (98, 52), "left_wrist": (118, 62)})
+    labels = person.labels.copy()
+    labels[:, 80:] = PersonClass.BACKGROUND
+    for near, far in (((77, 44), (98, 52)), ((98, 52), (118, 62))):
+        cv2.line(labels, near, far, int(PersonClass.SKIN), 7)
+    sleeve = np.array([(74, 40), (80, 40), (96, 47), (91, 58), (79, 64)], np.int32)
+    cv2.fillConvexPoly(labels, sleeve, int(PersonClass.UPPER))
+    image = np.full((*labels.shape, 3), ROOM, np.uint8)
+    for kind, color in COLORS.items():
+        image[labels == kind] = color
+    return DrawnPerson(image, pose, labels, (labels > 0).astype(np.float32), person.background)
+
+
+def test_a_sleeve_is_raised_with_its_arm_as_a_whole():
+    """Of the part that hangs, a flap would stay at the trunk, and the upper arm would be thin."""
+    person = draw_sleeve()
+    parts = LayerDivision(*person[:4]).parts
+    assert (parts[48:56, 84:91] == LAYERS.index("left_arm")).all()
+    frame = person.layered().frame(make_pose({"left_elbow": (90, 26), "left_wrist": (94, 6)}))
+    assert (is_color(frame[28:38], COLORS[PersonClass.UPPER], 40)[:, 79:].sum(axis=1) > 10).all()
+
+
+def test_a_sleeve_folds_as_its_arm_is_lowered():
+    """It would lie over the trunk, and hide what is printed there."""
+    person = draw_sleeve()
+    image = person.image.copy()
+    image[50:64, 62:70] = COLORS[PersonClass.LOWER]
+    frame = person._replace(image=image).layered().frame(make_pose({"left_elbow": (79, 66), "left_wrist": (80, 88)}))
+    assert is_color(frame[52:62, 63:69], COLORS[PersonClass.LOWER], 40).all()
 
 
 def test_what_lies_beyond_a_gap_is_not_the_arms():
