@@ -29,6 +29,7 @@ from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_phot
 from posegen.inference.photo_report import find_hidden_hands, find_weaknesses
 from posegen.inference.refined_person import refined_frame, seconds_to_start
 from posegen.inference.requested_colors import ColorPath
+from posegen.io.bars import find_bars
 from posegen.io.images import shrink
 from posegen.io.media import is_video_source
 from posegen.io.video_reader import describe_source, iterate_frames, read_image
@@ -39,6 +40,7 @@ from posegen.stages import Refiner
 _SIZE = "384x256"  # where none is given
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
 _LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
+_WORTH_SAYING = 0.05  # share of a picture that bars take
 _SHARP = 1.5  # pixels of a frame for one of the picture: beyond, enlarging is seen
 _BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
 
@@ -135,8 +137,12 @@ def find_subject(path: Path, view: ViewSettings) -> PhotoSubject:
         PosegenError: It cannot be read, or shows no such person.
     """
     footage = read_image(path, size=None)
-    image = shrink(footage.images[0], _LONGEST)
-    return PhotoSubject(image, find_body(image, view.person), footage.notes)
+    whole = shrink(footage.images[0], _LONGEST)
+    inside = find_bars(whole)
+    image = np.ascontiguousarray(whole[inside])
+    lost = 1 - image.size / whole.size
+    cut = ["bars of one colour at two sides of the photo are cut off"] if lost > _WORTH_SAYING else []
+    return PhotoSubject(image, find_body(image, view.person), (*footage.notes, *cut))
 
 
 def open_person(

@@ -93,6 +93,13 @@ def test_a_small_person_is_said_to_be_small(person, tmp_path):
     assert any("pixels tall" in line for line in shown.findings)
 
 
+def test_bars_beside_a_photo_are_cut_off(person, tmp_path):
+    write_picture(tmp_path / "barred.png", np.pad(person, ((0, 0), (64, 64), (0, 0)), constant_values=255))
+    shown = open_person(tmp_path / "barred.png", PhotoSettings(size=(192, 192)))
+    assert "bars of one colour at two sides of the photo are cut off" in shown.findings
+    assert (shown.background[:40] < 250).all() and (shown.photo.image[:40] < 250).all()
+
+
 def test_what_reading_changed_is_printed(person, tmp_path, capsys):
     picture = Image.fromarray(person)
     picture.putalpha(Image.fromarray(np.tile(np.linspace(0, 510, 256).clip(0, 255).astype(np.uint8), (384, 1))))
