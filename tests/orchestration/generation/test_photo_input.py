@@ -95,7 +95,7 @@ def test_a_small_person_is_said_to_be_small(person, tmp_path):
 
 def test_bars_beside_a_photo_are_cut_off(person, tmp_path):
     write_picture(tmp_path / "barred.png", np.pad(person, ((0, 0), (64, 64), (0, 0)), constant_values=255))
-    shown = open_person(tmp_path / "barred.png", PhotoSettings(size=(192, 192)))
+    shown = open_person(tmp_path / "barred.png", PhotoSettings(size="192x192"))
     assert "bars of one colour at two sides of the photo are cut off" in shown.findings
     assert (shown.background[:40] < 250).all() and (shown.photo.image[:40] < 250).all()
 
