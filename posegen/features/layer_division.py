@@ -56,7 +56,8 @@ _BESIDE_LINE = 0.5  # pixels
 _WAIST = (0.55, 0.95)  # of the trunk, where its outline is looked at
 _TOP = 0.1  # of the trunk: above is the shoulder
 _BEYOND = 2.5  # pixels beyond it, where nobody is
-_CORNER = 0.01  # lengths of the trunk beyond that outline, from which cloth at the armpit folds away
+# Lengths of the trunk beyond that outline, from which cloth at the armpit folds away; beside a sleeve, and how far.
+_CORNER, _CORNER_AT_SLEEVE, _BESIDE_SLEEVE = 0.03, 0.01, 0.06
 _NOBODY = 0.03  # of the matte
 _AS_NEAR = 1.5  # half widths by which a pixel may be farther from a layer than from another for a smooth border
 _SPECK = 0.03  # of a layer's largest piece: smaller ones are others' pixels
@@ -168,7 +169,9 @@ class LayerDivision:
         line = _continue_outline(along, side * across, _WAIST, parts[rows, columns] < 0)
         inside = cv2.fillConvexPoly(np.zeros(parts.shape, np.uint8), self.hull, 1)[pixels] > 0
         above = (along > _TOP) & (along < _WAIST[0]) & ~inside
-        corner[pixels] = above & (side * across > line + _CORNER * self.trunk)
+        sleeve = grow_square(np.isin(parts, ARMS), max(round(_BESIDE_SLEEVE * self.trunk), 1))[pixels]
+        beyond = np.where(sleeve, _CORNER_AT_SLEEVE, _CORNER) * self.trunk
+        corner[pixels] = above & (side * across > line + beyond)
         return corner
 
     def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:

@@ -22,14 +22,15 @@ class Mesh(NamedTuple):
     """(M, 3) int: rows of `vertices`."""
 
 
-def grid_mesh(region: np.ndarray, spacing: int) -> Mesh:
-    """Return a mesh of squares, two triangles each, over a region (H, W) bool and at least one square beyond it."""
+def grid_mesh(region: np.ndarray, spacing: int, beyond: int = 1) -> Mesh:
+    """Return a mesh of squares, two triangles each, over a region (H, W) bool and some squares beyond it."""
     height, width = region.shape
-    rows, columns = -(-height // spacing) + 2, -(-width // spacing) + 2
+    margin = beyond * spacing
+    rows, columns = -(-height // spacing) + 2 * beyond, -(-width // spacing) + 2 * beyond
     padded = np.zeros((rows * spacing, columns * spacing), bool)
-    padded[spacing : spacing + height, spacing : spacing + width] = region
+    padded[margin : margin + height, margin : margin + width] = region
     used = padded.reshape(rows, spacing, columns, spacing).any(axis=(1, 3))
-    used = cv2.dilate(np.asarray(used, np.uint8), np.ones((3, 3), np.uint8)) > 0
+    used = cv2.dilate(np.asarray(used, np.uint8), np.ones((2 * beyond + 1,) * 2, np.uint8)) > 0
     ys, xs = np.nonzero(used)
     corner = ys * (columns + 1) + xs
     below = corner + columns + 1
@@ -37,7 +38,7 @@ def grid_mesh(region: np.ndarray, spacing: int) -> Mesh:
         [np.stack([corner, corner + 1, below], axis=1), np.stack([corner + 1, below + 1, below], axis=1)]
     )
     kept, triangles = np.unique(triangles, return_inverse=True)
-    vertices = np.stack([kept % (columns + 1) - 1, kept // (columns + 1) - 1], axis=1) * spacing
+    vertices = np.stack([kept % (columns + 1) - beyond, kept // (columns + 1) - beyond], axis=1) * spacing
     return Mesh(vertices.astype(np.float64), triangles.reshape(-1, 3))
 
 

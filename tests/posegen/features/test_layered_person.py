@@ -41,6 +41,23 @@ def test_in_its_own_pose_the_picture_is_as_it_was(person):
     np.testing.assert_array_equal(shown[far], person.background[far])
 
 
+def test_outlines_are_whole_wherever_the_person_is():
+    """Where a mesh ends within a sample of the coarse map, notches are cut into hair."""
+    image, pose, labels, matte, background = draw_person()
+
+    def larger(picture: np.ndarray) -> np.ndarray:
+        return cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+
+    def moved(by: int) -> BodyPoses:
+        keypoints, toes = (one * (2, 2, 1) + (by, 0, 0) for one in (pose.keypoints, pose.toes))
+        return BodyPoses(keypoints, pose.depths, toes)
+
+    person = LayeredPerson.take_apart(larger(image), moved(0), larger(labels), larger(matte), larger(background))
+    own = person.frame(moved(0))[:80].astype(int)
+    for by in (1, 2, 3):
+        assert np.abs(np.roll(person.frame(moved(by))[:80], -by, axis=1) - own).max() < 30
+
+
 def test_an_arm_that_is_raised_leaves_nothing_behind(person):
     shown = person.layered().frame(make_pose(ARM_UP))
     forearm = np.s_[62:86, 94:114]  # where it was
