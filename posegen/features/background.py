@@ -56,6 +56,12 @@ def fill_background(
     return mirror_beyond(filled, hole.shape, (rows[0], columns[0]))
 
 
+def continue_beyond(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Continue an image (H, W, 3) beyond the rectangle that is known, (H, W) bool, as `mirror_beyond` does."""
+    rows, columns = _edges(image.shape, known)
+    return mirror_beyond(image[slice(*rows), slice(*columns)], image.shape, (rows[0], columns[0]))
+
+
 def mirror_beyond(picture: np.ndarray, size: tuple[int, ...], corner: tuple[int, int]) -> np.ndarray:
     """Continue a picture (h, w, 3) beyond its borders by its mirror image: no line is made up, and none is smeared.
 

@@ -15,7 +15,7 @@ from posegen.color.garment_recoloring import GarmentPaint
 from posegen.color.garment_regions import Garment
 from posegen.color.lab import Lab, as_lab
 from posegen.errors import ConfigError
-from posegen.features.background import median_background
+from posegen.features.background import continue_beyond, median_background
 from posegen.features.body_bones import has_trunk
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.action_fit import PhotoBody
@@ -138,11 +138,9 @@ def find_subject(path: Path, view: ViewSettings) -> PhotoSubject:
     """
     footage = read_image(path, size=None)
     whole = shrink(footage.images[0], _LONGEST)
-    inside = find_bars(whole)
-    image = np.ascontiguousarray(whole[inside])
-    lost = 1 - image.size / whole.size
-    cut = ["bars of one colour at two sides of the photo are cut off"] if lost > _WORTH_SAYING else []
-    return PhotoSubject(image, find_body(image, view.person), (*footage.notes, *cut))
+    image = np.ascontiguousarray(whole[find_bars(whole)])
+    notes = (*footage.notes, *_note_bars(whole, image))
+    return PhotoSubject(image, find_body(image, view.person), notes)
 
 
 def open_person(
@@ -188,22 +186,33 @@ def _open_clip(path: Path, view: ViewSettings, movements: Sequence[Movement]) ->
         for index, _, frame in iterate_frames(path)
         if index in {*chosen, *spread} and index < len(tracked.poses)
     }
+    whole = frames[chosen[0]]
+    rows, columns = find_bars(whole)
+    frames = {index: np.ascontiguousarray(frame[rows, columns]) for index, frame in frames.items()}
     first = frames[chosen[0]]
+    between_bars = PhotoFrame(np.array([[1.0, 0.0, -columns.start], [0.0, 1.0, -rows.start]]), first.shape[:2])
     found_first = find_body(first, view.person)
     window = find_window(found_first, first.shape[:2], view, movements)
     cut = {index: window.cut(frame)[0] for index, frame in frames.items()}
-    found = {index: perceive_photo(image) for index, image in cut.items() if index in chosen}
+    _, known = window.cut(first)
+    found = {index: perceive_photo(image, known=known) for index, image in cut.items() if index in chosen}
     masks = [find_body(cut[index]).mask for index in sorted(cut)]
-    background = median_background([cut[index] for index in sorted(cut)], masks)
-    measures = measure_body(window.move(tracked.poses))
+    background = continue_beyond(median_background([cut[index] for index in sorted(cut)], masks), known)
+    measures = measure_body(window.move(between_bars.move(tracked.poses)))
     findings = [
         *describe_source(path),
+        *_note_bars(whole, first),
         *find_weaknesses(found_first.pose, found_first.others),
         *_note_enlargement(window.scale),
     ]
     return ShownPerson(
         [found[index] for index in chosen], background, measures, window.move(found_first.pose), findings
     )
+
+
+def _note_bars(whole: np.ndarray, inside: np.ndarray) -> list[str]:
+    lost = 1 - inside.size / whole.size
+    return ["bars of one colour at two sides of the picture are cut off"] if lost > _WORTH_SAYING else []
 
 
 def _note_enlargement(scale: float) -> list[str]:

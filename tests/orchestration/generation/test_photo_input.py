@@ -96,8 +96,18 @@ def test_a_small_person_is_said_to_be_small(person, tmp_path):
 def test_bars_beside_a_photo_are_cut_off(person, tmp_path):
     write_picture(tmp_path / "barred.png", np.pad(person, ((0, 0), (64, 64), (0, 0)), constant_values=255))
     shown = open_person(tmp_path / "barred.png", PhotoSettings(size="192x192"))
-    assert "bars of one colour at two sides of the photo are cut off" in shown.findings
+    assert "bars of one colour at two sides of the picture are cut off" in shown.findings
     assert (shown.background[:40] < 250).all() and (shown.photo.image[:40] < 250).all()
+
+
+def test_a_clip_goes_on_beyond_its_bars_and_borders(person, tmp_path):
+    frames = [np.pad(person, ((0, 0), (64, 64), (0, 0)))] * 4
+    write_video(tmp_path / "clip.mp4", frames, fps=10)
+    shown = open_person(tmp_path / "clip.mp4", PhotoSettings(size="192x288"))
+    assert "bars of one colour at two sides of the picture are cut off" in shown.findings
+    beyond = shown.background[:, :20].astype(int)
+    assert beyond.min() > 20  # no bar
+    assert np.abs(np.diff(beyond[40:120], axis=1)).max() > 2  # nor a pixel that is smeared
 
 
 def test_what_reading_changed_is_printed(person, tmp_path, capsys):
