@@ -12,6 +12,7 @@ from posegen.features.body_bones import JOINTS_OF_FACE, trunk_length
 from posegen.features.body_layers import ARMS, HAND_LENGTH, LAYERS, LEGS, BodyLayer, Layer
 from posegen.features.body_pose import BodyPoses
 from posegen.features.mesh_warp import is_covered, sample_texture, target_positions, warp_texture
+from posegen.features.shoulder_filling import DrawnPart, ShoulderFill
 from posegen.features.skinning import move_vertices
 from posegen.skeletons import joint_indices
 
@@ -58,8 +59,9 @@ class LayerMotion(NamedTuple):
     """(15,) of `bone_turns`."""
     face: np.ndarray
     """(2,) of `face_turn`."""
+    raised: np.ndarray
     lowered: np.ndarray
-    """(15,) of `lowered_arms`."""
+    """(15,) each, of `raised_arms`."""
 
     def move(self, layer: Layer) -> np.ndarray:
         """Return where the vertices of a layer are, (V, 2)."""
@@ -107,13 +109,15 @@ def _is_before_head(pose: BodyPoses, side: int, trunk: float) -> bool:
     return bool((near & (places[:, 2] > depth - _BESIDE_HEAD * trunk)).any())
 
 
-def lay_over(canvas: np.ndarray, layer: Layer, motion: LayerMotion) -> None:
-    """Draw a layer onto a canvas (H, W, 3) uint8."""
+def lay_over(canvas: np.ndarray, layer: Layer, motion: LayerMotion) -> DrawnPart | None:
+    """Draw a layer onto a canvas (H, W, 3) uint8. Returns what was drawn; None where nothing of it is in view."""
     moved = motion.move(layer)
     step = max(round(canvas.shape[0] / _SAMPLES), 2)
     warped = warp_texture(layer.texture, layer.mesh, moved, canvas.shape[:2], step)
-    if warped is not None:
-        _blend(canvas, *warped)
+    if warped is None:
+        return None
+    _blend(canvas, *warped)
+    return DrawnPart(*warped)
 
 
 def record_layer(
@@ -123,14 +127,14 @@ def record_layer(
     index: int,
     is_own: bool,
     is_borrowed: bool,
-) -> None:
-    """Draw a layer onto the picture of a record, and write down where its pixels come from."""
+) -> DrawnPart | None:
+    """Draw a layer as `lay_over` does onto the picture of a record, and write down where its pixels come from."""
     height, width = record.opacity.shape
     step = max(round(height / _SAMPLES), 2)
     moved = motion.move(layer)
     found = target_positions(layer.mesh, moved, (height, width), step, layer.texture[..., 3])
     if found is None:
-        return
+        return None
     positions, (left, top) = found
     part = sample_texture(layer.texture, positions)
     _blend(record.image, part, (left, top))
@@ -147,6 +151,18 @@ def record_layer(
     sure = np.full((height, width), 255, np.uint8)
     sure[layer.box] = np.where(layer.sure | (layer.opacity[layer.box] == 0), 255, 0)
     record.sure[window][takes] = (sample_texture(sure, positions) > _HALF)[takes] & is_own
+    return DrawnPart(part, (left, top))
+
+
+def lay_fill(canvas: np.ndarray, fill: ShoulderFill, record: LayeredFrame | None = None) -> None:
+    """Draw what fills the notches around a shoulder onto a canvas (H, W, 3) uint8, and write it down."""
+    _blend(canvas, fill.part, (fill.columns.start, fill.rows.start))
+    if record is not None:
+        window, opacity = (fill.rows, fill.columns), fill.part[..., 3]
+        takes = opacity > _HALF
+        record.opacity[window] = np.maximum(record.opacity[window], opacity)
+        record.layers[window][takes] = fill.arm
+        record.sure[window][takes] = False
 
 
 def _blend(canvas: np.ndarray, part: np.ndarray, corner: tuple[int, int]) -> None:

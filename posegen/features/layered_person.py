@@ -43,10 +43,11 @@ from posegen.features.body_layers import (
 from posegen.features.body_pose import BodyPoses
 from posegen.features.face_turning import face_turn
 from posegen.features.layer_division import LayerDivision
-from posegen.features.layer_drawing import LayeredFrame, LayerMotion, lay_over, order_by_depth, record_layer
+from posegen.features.layer_drawing import LayeredFrame, LayerMotion, lay_fill, lay_over, order_by_depth, record_layer
 from posegen.features.layer_making import FEWEST_PIXELS, make_layers
 from posegen.features.matte import nearest_known
-from posegen.features.skinning import bone_turns, lowered_arms
+from posegen.features.shoulder_filling import Shoulders
+from posegen.features.skinning import bone_turns, raised_arms
 from posegen.person_classes import PersonClass
 
 _LEAST_HAND = 0.005  # squared lengths of the trunk: of skin, if a hand is seen
@@ -224,6 +225,7 @@ def draw_layers(
     """
     targets: dict[int, BoneFrame] = {}
     motions: dict[int, LayerMotion] = {}  # layers that were seen in one pose share them
+    shoulders = Shoulders(trunk_length(pose))
     face_is_seen = shows_face(pose)
     for index in order_by_depth(pose):
         if index not in views:
@@ -240,10 +242,15 @@ def draw_layers(
                 moved = bone_maps(layer.bones, target, scale)
                 face = face_turn(layer.bones, target, moved) if face_is_seen and not other_side else np.zeros(2)
                 motions[id(layer.bones)] = LayerMotion(
-                    moved, bone_turns(moved, layer.bones, target), face, lowered_arms(layer.bones, target)
+                    moved, bone_turns(moved, layer.bones, target), face, *raised_arms(layer.bones, target)
                 )
+            motion = motions[id(layer.bones)]
             if record is None:
-                lay_over(canvas, layer, motions[id(layer.bones)])
+                part = lay_over(canvas, layer, motion)
             else:
                 is_own = layer is view.layers.get(shown)  # the back of a head shows hair of elsewhere
-                record_layer(record, layer, motions[id(layer.bones)], shown, is_own, shown in view.borrowed)
+                part = record_layer(record, layer, motion, shown, is_own, shown in view.borrowed)
+            if part is not None:
+                shoulders.add(shown, part, target, motion.raised)
+                for fill in shoulders.fill_beside(shown, canvas.shape[:2]):
+                    lay_fill(canvas, fill, record)

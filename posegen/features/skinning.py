@@ -35,20 +35,25 @@ def bone_turns(maps: np.ndarray, source: BoneFrame, target: BoneFrame) -> np.nda
     return turns
 
 
-def lowered_arms(source: BoneFrame, target: BoneFrame) -> np.ndarray:
-    """Return how far arms are lowered: (15,) from 0 to 1, for an upper arm that hangs; 0 for other bones.
+def raised_arms(source: BoneFrame, target: BoneFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far upper arms are raised and lowered from where a picture shows them, for all bones.
 
     Args:
         source: Of the picture.
         target: Of the pose to show.
+
+    Returns:
+        (15,) by how many radians arms are raised, 0 or more; and (15,) how far they are lowered, 0 to 1 for an arm that
+        hangs.
     """
-    lowered = np.zeros(len(source.origins))
+    raised, lowered = np.zeros((2, len(source.origins)))
     for arm in _ARMS:
         if source.seen[arm] and target.seen[arm]:
             (before, sense), (after, other) = (_raised(frame, arm) for frame in (source, target))
-            if sense == other and before > 0:
-                lowered[arm] = np.clip(1 - after / before, 0, 1)
-    return lowered
+            if sense == other:
+                raised[arm] = max(after - before, 0)
+                lowered[arm] = np.clip(1 - after / before, 0, 1) if before > 0 else 0
+    return raised, lowered
 
 
 def move_vertices(
