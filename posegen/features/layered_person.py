@@ -3,7 +3,7 @@
 A layer is a soft body: a mesh over its part of the picture, whose vertices follow one or several bones. Layers overlap
 where they meet and go on behind those that hide them, so that a pose that opens a gap shows cloth or skin there.
 `layer_division` says whose each pixel is, `layer_making` what a layer shows besides, `layer_skinning` how it follows
-the bones, and `layer_drawing` puts it onto a frame.
+the bones, `layer_drawing` puts it onto a frame, and `shoulder_filling` rounds the shoulders of raised arms.
 """
 
 from __future__ import annotations
