@@ -42,6 +42,7 @@ from posegen.features.body_layers import (
 )
 from posegen.features.body_pose import BodyPoses
 from posegen.features.face_turning import face_turn
+from posegen.features.floor_shadow import FloorShadow
 from posegen.features.layer_division import LayerDivision
 from posegen.features.layer_drawing import LayeredFrame, LayerMotion, lay_fill, lay_over, order_by_depth, record_layer
 from posegen.features.layer_making import FEWEST_PIXELS, make_layers
@@ -72,6 +73,8 @@ class LayeredPerson:
     """Layers by their number in `LAYERS`."""
     borrowed: frozenset[int]
     """Limbs that are those of the other side, mirrored."""
+    shadow: FloorShadow
+    """That of the feet."""
 
     @classmethod
     def take_apart(
@@ -102,7 +105,8 @@ class LayeredPerson:
         mirrored = mirror_pose(pose, image.shape[1])
         others = make_layers(LayerDivision(flipped[0], mirrored, *flipped[1:])) if missing else {}
         borrowed = {index: others[index] for index in missing if index in others and OTHER_SIDE[index] in whole}
-        return cls(image, pose, labels, background, layers | borrowed, frozenset(borrowed))
+        shadow = FloorShadow.find(image, background, matte, pose)
+        return cls(image, pose, labels, background, layers | borrowed, frozenset(borrowed), shadow)
 
     def recolored(self, image: np.ndarray) -> LayeredPerson:
         """Return the person with other colours: the same layers of another picture (H, W, 3) uint8 of the same pose."""
@@ -121,6 +125,7 @@ class LayeredPerson:
         """
         canvas = self.background.copy()
         if has_trunk(pose):
+            self.shadow.cast(canvas, pose)
             draw_layers(canvas, dict.fromkeys(range(len(LAYERS)), self), pose, scale)
         return canvas
 
@@ -137,6 +142,7 @@ class LayeredPerson:
             np.zeros((height, width), bool),
         )
         if has_trunk(pose):
+            self.shadow.cast(canvas, pose)
             draw_layers(canvas, dict.fromkeys(range(len(LAYERS)), self), pose, scale, found)
         return found
 

@@ -92,6 +92,7 @@ class ClipPerson:
         """
         canvas = self.background.copy()
         if has_trunk(pose):
+            self.views[0].shadow.cast(canvas, pose)
             draw_layers(canvas, {index: self.views[view] for index, view in enumerate(views)}, pose, scale)
         return canvas
 
