@@ -29,12 +29,12 @@ _FAINTEST, _DARKEST = 0.04, 0.6  # shares of the floor's light that it takes
 
 
 class _Foot(NamedTuple):
-    """Where the shadow of a foot lies."""
+    """Place of the shadow of a foot."""
 
     middle: tuple[float, float]
     half: tuple[float, float]
     share: float
-    """How much of it is cast, 0 to 1."""
+    """Share of it that is cast, 0 to 1."""
 
 
 class FloorShadow(NamedTuple):
@@ -43,7 +43,7 @@ class FloorShadow(NamedTuple):
     strength: float
     """Share of the floor's light that it takes; 0 where there is none."""
     soles: float
-    """By how many lengths of the trunk soles are below the toes."""
+    """Lengths of the trunk by which soles are below the toes."""
 
     @classmethod
     def find(cls, image: np.ndarray, background: np.ndarray, matte: np.ndarray, pose: BodyPoses) -> FloorShadow:

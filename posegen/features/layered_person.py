@@ -74,7 +74,7 @@ class LayeredPerson:
     borrowed: frozenset[int]
     """Limbs that are those of the other side, mirrored."""
     shadow: FloorShadow
-    """That of the feet."""
+    """The shadow around the feet."""
 
     @classmethod
     def take_apart(

@@ -44,7 +44,7 @@ class DrawnPart(NamedTuple):
 
 
 class ShoulderFill(NamedTuple):
-    """What fills the notches around a shoulder."""
+    """Colours that fill the notches around a shoulder."""
 
     arm: int
     """Number of the arm's layer."""
