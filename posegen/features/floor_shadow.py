@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posegen.features.body_bones import has_trunk, trunk_length
+from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.smoothstep import smoothstep
 from posegen.skeletons import joint_indices
@@ -20,7 +20,7 @@ _ANKLES = joint_indices(["right_ankle", "left_ankle"])
 # Lengths of the trunk:
 _HALF_WIDTH, _HALF_HEIGHT = 0.14, 0.06  # of the shadow of a foot that points to the viewer
 _UNDER = 0.02  # by which its middle is above the sole
-_SOLE = 0.15  # below the toes, within which the sole is looked for
+_SOLE, _BESIDE = 0.15, 0.05  # below and beside the toes, within which the sole is looked for
 _LIFTED = (0.1, 0.3)  # height above the other foot of one that casts its whole shadow, and of one that casts none
 _FALL = 1.5  # how fast it falls off: exp(-_FALL · d²), at 1 where the ellipse ends
 _REACH = 1.6  # half axes from its middle, up to where it is seen
@@ -58,13 +58,12 @@ class FloorShadow(NamedTuple):
         soles = _find_soles(matte > 0.5, pose)
         if np.isnan(soles):
             return cls(0.0, 0.0)
-        light, floor = (picture.mean(axis=-1, dtype=np.float32) for picture in (image, background))
-        lost = 1 - light / np.maximum(floor, 1)
         product = square = 0.0
-        for foot in cls(1.0, soles).feet(pose):
+        for foot in _find_feet(pose, soles):
             rows, columns, shade = _shade(foot, matte.shape)
             shade = shade * (matte[rows, columns] < _NOBODY)
-            product += float((shade * lost[rows, columns]).sum())
+            light, floor = (one[rows, columns].mean(axis=-1, dtype=np.float32) for one in (image, background))
+            product += float((shade * (1 - light / np.maximum(floor, 1))).sum())
             square += float((shade**2).sum())
         strength = product / square if square > 0 else 0.0
         return cls(min(strength, _DARKEST) if strength > _FAINTEST else 0.0, soles)
@@ -73,36 +72,40 @@ class FloorShadow(NamedTuple):
         """Darken the floor of a canvas (H, W, 3) uint8 around the feet of one pose that has a trunk."""
         if self.strength <= 0:
             return
-        for foot in self.feet(pose):
+        for foot in _find_feet(pose, self.soles):
             rows, columns, shade = _shade(foot, canvas.shape)
             kept = 1 - self.strength * foot.share * shade[..., None]
             canvas[rows, columns] = (canvas[rows, columns] * kept).round().astype(np.uint8)
 
-    def feet(self, pose: BodyPoses) -> Iterator[_Foot]:
-        """Yield where the shadows of feet lie that stand or are near the floor."""
-        trunk = trunk_length(pose)
-        ankles = pose.keypoints[_ANKLES]
-        seen = (ankles[:, 2] > 0) & (pose.toes[:, 2] > 0)
-        lowest = np.maximum(ankles[:, 1], pose.toes[:, 1]) + self.soles * trunk
-        for ankle, toe, sole in zip(ankles[seen], pose.toes[seen], lowest[seen], strict=True):
-            share = 1 - float(smoothstep((lowest[seen].max() - sole) / trunk, *_LIFTED))
-            half = _HALF_WIDTH * trunk + abs(float(toe[0] - ankle[0])) / 2, _HALF_HEIGHT * trunk
-            yield _Foot((float(toe[0] + ankle[0]) / 2, float(sole) - _UNDER * trunk), half, share)
+
+def _find_feet(pose: BodyPoses, soles: float) -> Iterator[_Foot]:
+    """Yield where the shadows of the feet of a pose lie; soles are so many lengths of the trunk below the toes."""
+    trunk = trunk_length(pose)
+    ankles, toes = _seen_feet(pose)
+    lowest = np.maximum(ankles[:, 1], toes[:, 1]) + soles * trunk
+    for ankle, toe, sole in zip(ankles, toes, lowest, strict=True):
+        share = 1 - float(smoothstep((lowest.max() - sole) / trunk, *_LIFTED))
+        half = _HALF_WIDTH * trunk + abs(float(toe[0] - ankle[0])) / 2, _HALF_HEIGHT * trunk
+        yield _Foot((float(toe[0] + ankle[0]) / 2, float(sole) - _UNDER * trunk), half, share)
+
+
+def _seen_feet(pose: BodyPoses) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ankles and toes of the feet that a pose shows, (K, 3) each."""
+    ankles = pose.keypoints[_ANKLES]
+    seen = (ankles[:, 2] > 0) & (pose.toes[:, 2] > 0)
+    return ankles[seen], pose.toes[seen]
 
 
 def _find_soles(person: np.ndarray, pose: BodyPoses) -> float:
     """Return by how many lengths of the trunk soles are below the toes, the mean of the feet seen; NaN if none is."""
-    if not has_trunk(pose):
-        return float("nan")
     found, trunk = [], trunk_length(pose)
-    for ankle, toe in zip(pose.keypoints[_ANKLES], pose.toes, strict=True):
-        if ankle[2] > 0 and toe[2] > 0:
-            x, y = round(float(toe[0])), max(float(ankle[1]), float(toe[1]))
-            below = slice(max(round(y), 0), max(round(y + _SOLE * trunk), 0) + 1)
-            beside = slice(max(round(x - 0.05 * trunk), 0), max(round(x + 0.05 * trunk), 0) + 1)
-            rows = np.flatnonzero(person[below, beside].any(axis=1))
-            if len(rows):
-                found.append((rows[-1] + 1) / trunk)
+    for ankle, toe in zip(*_seen_feet(pose), strict=True):
+        x, y = round(float(toe[0])), max(float(ankle[1]), float(toe[1]))
+        below = slice(max(round(y), 0), max(round(y + _SOLE * trunk), 0) + 1)
+        beside = slice(max(round(x - _BESIDE * trunk), 0), max(round(x + _BESIDE * trunk), 0) + 1)
+        rows = np.flatnonzero(person[below, beside].any(axis=1))
+        if len(rows):
+            found.append((rows[-1] + 1) / trunk)
     return float(np.mean(found)) if found else float("nan")
 
 

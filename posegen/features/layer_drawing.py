@@ -154,7 +154,7 @@ def record_layer(
     return DrawnPart(part, (left, top))
 
 
-def lay_fill(canvas: np.ndarray, fill: ShoulderFill, record: LayeredFrame | None = None) -> None:
+def lay_fill(canvas: np.ndarray, fill: ShoulderFill, record: LayeredFrame | None) -> None:
     """Draw what fills the notches around a shoulder onto a canvas (H, W, 3) uint8, and write it down."""
     _blend(canvas, fill.part, (fill.columns.start, fill.rows.start))
     if record is not None:

@@ -74,9 +74,9 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
             copied |= reflected
         opaque = (opacity * 255).round().astype(np.uint8)
         # Limbs bend, and a chin is seen where the mesh of a head folds.
-        times = _FINER.get(index, 1)
-        finer = grid_mesh(opacity > 0, max(spacing // times, 2), beyond=times)
-        mesh, weights, pivots = skinning.bind(index, finer)
+        finer = max(spacing // _FINER.get(index, 1), 2)
+        grid = grid_mesh(opacity > 0, finer, beyond=-(-spacing // finer))
+        mesh, weights, pivots = skinning.bind(index, grid)
         layer = Layer(
             name,
             opaque,

@@ -118,8 +118,9 @@ class LimbOutlines:
             person = inside & (self.matte[ys.clip(0, height - 1), xs.clip(0, width - 1)] > 0.5)
             ends = np.where(person.all(axis=1), np.inf, reach[(~person).argmax(axis=1)])
             seen = ends[np.isfinite(ends)]
-            few = SOFT_BONES[bone].endswith("upper_arm") and len(seen) >= _FEWEST_SEEN
-            sides.append(float(np.median(seen if few else ends)))
+            # Up to the armpit the trunk lies beside an upper arm: its own outline begins below.
+            is_enough = SOFT_BONES[bone].endswith("upper_arm") and len(seen) >= _FEWEST_SEEN
+            sides.append(float(np.median(seen if is_enough else ends)))
         return middles, normal, sides
 
     def _points_on(self, bone: int) -> np.ndarray:

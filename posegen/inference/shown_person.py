@@ -193,8 +193,9 @@ def _open_clip(path: Path, view: ViewSettings, movements: Sequence[Movement]) ->
     between_bars = PhotoFrame(np.array([[1.0, 0.0, -columns.start], [0.0, 1.0, -rows.start]]), first.shape[:2])
     found_first = find_body(first, view.person)
     window = find_window(found_first, first.shape[:2], view, movements)
-    cut = {index: window.cut(frame)[0] for index, frame in frames.items()}
-    _, known = window.cut(first)
+    framed = {index: window.cut(frame) for index, frame in frames.items()}
+    cut = {index: image for index, (image, _) in framed.items()}
+    _, known = framed[chosen[0]]
     found = {index: perceive_photo(image, known=known) for index, image in cut.items() if index in chosen}
     masks = [find_body(cut[index]).mask for index in sorted(cut)]
     background = continue_beyond(median_background([cut[index] for index in sorted(cut)], masks), known)
@@ -211,6 +212,7 @@ def _open_clip(path: Path, view: ViewSettings, movements: Sequence[Movement]) ->
 
 
 def _note_bars(whole: np.ndarray, inside: np.ndarray) -> list[str]:
+    """Say that bars were cut off a picture (H, W, 3), of which a part (h, w, 3) is left."""
     lost = 1 - inside.size / whole.size
     return ["bars of one colour at two sides of the picture are cut off"] if lost > _WORTH_SAYING else []
 

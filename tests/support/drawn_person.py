@@ -86,9 +86,13 @@ def draw_person(skirt: bool = False) -> DrawnPerson:
         cv2.circle(labels, (x, y + 4), 5, int(PersonClass.SKIN), -1)
     cv2.ellipse(labels, (64, 24), (13, 16), 0, 0, 360, int(PersonClass.HAIR), -1)
     cv2.ellipse(labels, (64, 28), (9, 11), 0, 0, 360, int(PersonClass.SKIN), -1)
-    background = np.full((*SIZE, 3), ROOM, np.uint8)
+    return paint_person(labels, pose)
+
+
+def paint_person(labels: np.ndarray, pose: BodyPoses) -> DrawnPerson:
+    """Return a person of labels (H, W) uint8 of `PersonClass`, each class in its colour."""
+    background = np.full((*labels.shape, 3), ROOM, np.uint8)
     image = background.copy()
     for kind, color in COLORS.items():
         image[labels == kind] = color
-    matte = (labels > 0).astype(np.float32)
-    return DrawnPerson(image, pose, labels, matte, background)
+    return DrawnPerson(image, pose, labels, (labels > 0).astype(np.float32), background)

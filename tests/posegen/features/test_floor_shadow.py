@@ -11,10 +11,9 @@ from posegen.features.layered_person import LayeredPerson
 from tests.support.drawn_person import ROOM, DrawnPerson, draw_person, make_pose
 
 SOLE = 174  # row below the drawn shoes
-STRENGTH = 0.4
 
 
-def draw_shaded(strength: float = STRENGTH) -> DrawnPerson:
+def draw_shaded(strength: float = 0.4) -> DrawnPerson:
     """The person with a soft shadow around both shoes."""
     person = draw_person()
     shade = np.zeros(person.matte.shape, np.float32)

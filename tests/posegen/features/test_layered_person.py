@@ -17,7 +17,7 @@ from posegen.features.layer_making import make_layers
 from posegen.features.layered_person import LayeredPerson, hides_hand
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
-from tests.support.drawn_person import COLORS, ROOM, SIZE, DrawnPerson, draw_person, make_pose
+from tests.support.drawn_person import COLORS, ROOM, SIZE, DrawnPerson, draw_person, make_pose, paint_person
 
 ARM_UP = {"left_elbow": (92, 30), "left_wrist": (98, 12)}
 SKIRT = LAYERS.index("skirt")
@@ -142,27 +142,20 @@ def test_cloth_at_the_armpit_folds_away():
     assert (parts[[47, 48, 49], [82, 83, 84]] != LAYERS.index("left_arm")).all()  # nearer to it, yet below its side
     assert (parts[50:53, 92:98] == LAYERS.index("left_arm")).all()
     assert (parts[50:88, 70:79] == LAYERS.index("torso")).all()
-    image = np.full((*labels.shape, 3), ROOM, np.uint8)
-    for kind, color in COLORS.items():
-        image[labels == kind] = color
     raised = make_pose({"left_elbow": (90, 26), "left_wrist": (94, 6)})
-    frame = LayeredPerson.take_apart(image, pose, labels, matte, person.background).frame(raised)
+    frame = paint_person(labels, pose).layered().frame(raised)
     assert np.abs(frame[56:84, 85:].astype(int) - ROOM).max() <= 2
 
 
 def draw_sleeve() -> DrawnPerson:
     """A person whose wide left sleeve hangs from the arm: its underside is seen near the elbow alone."""
-    person, pose = draw_person(), make_pose({"left_elbow": (98, 52), "left_wrist": (118, 62)})
-    labels = person.labels.copy()
+    labels, pose = draw_person().labels, make_pose({"left_elbow": (98, 52), "left_wrist": (118, 62)})
     labels[:, 80:] = PersonClass.BACKGROUND
     for near, far in (((77, 44), (98, 52)), ((98, 52), (118, 62))):
         cv2.line(labels, near, far, int(PersonClass.SKIN), 7)
     sleeve = np.array([(74, 40), (80, 40), (96, 47), (91, 58), (79, 64)], np.int32)
     cv2.fillConvexPoly(labels, sleeve, int(PersonClass.UPPER))
-    image = np.full((*labels.shape, 3), ROOM, np.uint8)
-    for kind, color in COLORS.items():
-        image[labels == kind] = color
-    return DrawnPerson(image, pose, labels, (labels > 0).astype(np.float32), person.background)
+    return paint_person(labels, pose)
 
 
 def test_a_sleeve_is_raised_with_its_arm_as_a_whole():
